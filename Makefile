@@ -1,0 +1,35 @@
+# Every target makes the environment first if it is missing or out of date, and is quick if it is not.
+PYTHON ?= python3
+BIN := .venv/bin
+
+lab: .venv/installed  ## open the course in JupyterLab (more options: make lab ARGS=--no-browser)
+	$(BIN)/jupyter lab --config=.jupyter/jupyter_lab_config.py $(ARGS)
+
+test: .venv/installed  ## test everything: utils, notebooks, pages in a browser
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pytest $(ARGS)
+
+setup: .venv/installed  ## only make the environment, in .venv
+
+bench: .venv/installed  ## measure our recipe against fastai's defaults, side by side
+	$(BIN)/python tests/bench.py $(ARGS)
+
+notebooks: .venv/installed  ## for authors: run every chapter and store it with its outputs
+	$(BIN)/course store 00 01
+
+pictures: .venv/installed  ## for authors: draw the sample sets again
+	$(BIN)/python data/draw_pets.py --out data/pets
+
+pins: .venv/installed  ## for authors: work out requirements.txt and environment.yml from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv && $(BIN)/python tests/pins.py --write
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; type: make PYTHON=python3.12 lab")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
+
+.PHONY: lab test setup bench notebooks pictures pins help

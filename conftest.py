@@ -1,0 +1,40 @@
+"""How pytest runs the course: on which device, on the sample data, in folders of its own."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+FOLDERS = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--device` says where the notebooks' kernels compute."""
+    parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="for the notebooks")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the tests, and every kernel they start, an environment that is not the learner's."""
+    device = config.getoption("--device")
+    if device == "cuda":
+        import torch  # takes seconds, and only this option needs it
+
+        if not torch.cuda.is_available():
+            raise pytest.UsageError("--device cuda: PyTorch finds no CUDA card on this machine.")
+    folder = Path(tempfile.mkdtemp(prefix="course-tests-"))
+    config.stash[FOLDERS] = folder
+    os.environ |= {
+        "COURSE_DEVICE": device,
+        "COURSE_DATA": "sample",
+        "COURSE_STRICT": "1",
+        "COURSE_HOME": str(folder / "home"),
+        "COURSE_CACHE": str(folder / "cache"),
+    }
+    os.environ.pop("COURSE_REPORT", None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(config.stash[FOLDERS], ignore_errors=True)

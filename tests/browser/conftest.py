@@ -1,0 +1,171 @@
+"""A real JupyterLab and a real browser, for the tests of what a learner sees and types."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from utils.paths import ROOT
+
+CONFIG = ROOT / "jupyter_lab_config.py"  # what `make lab` uses
+START = 60  # seconds a server may take to answer on a busy machine
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+expect.set_options(timeout=20_000)
+
+
+@dataclass
+class Lab:
+    """A JupyterLab server of this environment on a folder of its own."""
+
+    url: str
+    token: str
+    folder: Path
+    home: Path
+
+    def address(self, notebook: str) -> str:
+        """Where a browser finds the notebook."""
+        return f"{self.url}/lab/tree/{notebook}?token={self.token}"
+
+    def api(self, path: str, method: str = "GET", body: dict | None = None) -> object:
+        """Ask the server itself, as JupyterLab's menus do."""
+        request = urllib.request.Request(
+            f"{self.url}/{path}",
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Authorization": f"token {self.token}"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or "null")
+
+    def restart_kernel(self) -> None:
+        """Restart the one kernel that runs."""
+        (kernel,) = self.api("api/kernels")
+        self.api(f"api/kernels/{kernel['id']}/restart", "POST", {})
+
+    def theme(self, name: str) -> None:
+        """Choose a theme; the page must be loaded again to show it."""
+        raw = json.dumps({"theme": name})
+        self.api("lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", {"raw": raw})
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def _wait_until_it_answers(lab: Lab, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + START
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            lab.api("api/status")
+        except OSError:
+            time.sleep(0.2)  # there is nothing to wait on before the port is open
+        else:
+            return
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A server on an empty folder (`lab.folder`), with nothing of the user's own settings."""
+    folders = {name: tmp_path / name for name in ("work", "home", "cache", "jupyter")}
+    for folder in folders.values():
+        folder.mkdir()
+    port, token = _free_port(), secrets.token_hex(16)
+    lab = Lab(f"http://127.0.0.1:{port}", token, folders["work"], folders["home"])
+    own = {
+        f"JUPYTER_{name}_DIR": str(folders["jupyter"] / name)
+        for name in ("CONFIG", "DATA", "RUNTIME")
+    }
+    own |= {"IPYTHONDIR": str(folders["jupyter"] / "ipython"), "JUPYTER_TOKEN": token}
+    own |= {"COURSE_HOME": str(lab.home), "COURSE_CACHE": str(folders["cache"])}
+    options = ["--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
+    options += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={lab.folder}"]
+    options += [f"--config={CONFIG}"] if CONFIG.exists() else []
+    log = tmp_path / "jupyter.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", "lab", "--allow-root", *options],
+            env=os.environ | own,
+            cwd=lab.folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_it_answers(lab, process, log)
+        yield lab
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; without one the test is skipped, in CI it fails."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own, wide enough for JupyterLab's side bar."""
+    with browser.new_context(viewport={"width": 1200, "height": 900}) as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def shot(page: Page, tmp_path: Path) -> Callable[[str], None]:
+    """Takes a screenshot under a name, into `COURSE_SHOTS` if that is set."""
+    folder = Path(os.environ.get("COURSE_SHOTS") or tmp_path / "shots")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(name: str) -> None:
+        page.screenshot(path=folder / f"{name}.png")
+
+    return take
+
+
+def open_notebook(page: Page, lab: Lab, notebook: str) -> None:
+    """Load JupyterLab on a notebook and wait until its kernel can be asked."""
+    page.goto(lab.address(notebook))
+    wait_for_kernel(page)
+
+
+def wait_for_kernel(page: Page) -> None:
+    """Wait until the notebook is drawn and its kernel idle, as the status bar has it."""
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+    expect(page.locator(".jp-Spinner")).to_have_count(0, timeout=60_000)
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)
+
+
+def tab_to(page: Page, target: Locator, backwards: bool = False, most: int = 60) -> None:
+    """Press Tab until `target` has the focus, as one without a mouse would."""
+    for _ in range(most):
+        if target.evaluate("node => node === document.activeElement"):
+            return
+        page.keyboard.press("Shift+Tab" if backwards else "Tab")
+    focused = page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
+    raise AssertionError(f"Tab does not reach {target}; it is at {focused}")

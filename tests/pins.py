@@ -1,0 +1,68 @@
+"""requirements.txt and environment.yml, worked out from the one list in pyproject.toml.
+
+`python tests/pins.py --write` makes both (it needs a network); test_environment.py checks, without
+a network, that neither has drifted.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT, REQUIREMENTS, ENVIRONMENT = (
+    ROOT / name for name in ("pyproject.toml", "requirements.txt", "environment.yml")
+)
+ENVIRONMENT_TEXT = """\
+# Made from pyproject.toml by `make pins`. For conda, Binder and JupyterHub images.
+name: {name}
+channels:
+  - conda-forge
+dependencies:
+  - python=3.11
+  - pip
+  - pip:
+      - -r requirements.txt
+      - -e .
+"""
+
+
+def project() -> dict:
+    """The `[project]` table of pyproject.toml."""
+    return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+
+
+def header() -> str:
+    """First line of requirements.txt: which list it was worked out from."""
+    listed = json.dumps([project()["dependencies"], project()["requires-python"]])
+    digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
+    return f"# Made from pyproject.toml by `make pins`; do not edit. Its list of dependencies: {digest}"
+
+
+def environment() -> str:
+    """The whole text of environment.yml."""
+    return ENVIRONMENT_TEXT.format(name=project()["name"])
+
+
+def write() -> None:
+    """Work out exact versions for every Python and system, and write both files."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal",
+               "--python-version", project()["requires-python"].removeprefix(">="),
+               "--no-header", "--no-annotate", str(PYPROJECT)]  # fmt: skip
+    pins = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    REQUIREMENTS.write_text(f"{header()}\n{pins}", encoding="utf-8")
+    ENVIRONMENT.write_text(environment(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", required=True, help="write both files")
+    parser.parse_args()
+    write()

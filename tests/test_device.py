@@ -1,0 +1,65 @@
+"""The device is the one that was asked for, and what it needs to be fast is set up."""
+
+import pytest
+import torch
+from fastai.callback.channelslast import ChannelsLast
+from fastai.torch_core import defaults
+
+from utils import device
+
+
+def test_cpu_when_asked(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    assert device.pick_device() == "cpu"
+
+
+def test_auto_takes_a_card_only_if_there_is_one(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "auto")
+    assert device.pick_device() == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA card")
+def test_a_missing_card_is_an_error_not_a_fall_back(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cuda")
+    with pytest.raises(device.DeviceError, match="finds no CUDA card.*COURSE_DEVICE=cpu"):
+        device.pick_device()
+
+
+def test_a_wrong_name_says_what_it_can_be():
+    with pytest.raises(device.DeviceError, match="auto, cpu or cuda"):
+        device.pick_device("gpu")
+
+
+GB = device.GIGABYTE
+
+
+@pytest.mark.parametrize(
+    ("kind", "cores", "memory", "shared", "workers"),
+    [
+        ("cpu", 16, 64 * GB, 32 * GB, 0),
+        ("cuda", 1, 64 * GB, 32 * GB, 0),
+        ("cuda", 6, 64 * GB, 32 * GB, 5),
+        ("cuda", 32, 64 * GB, 32 * GB, 8),
+        ("cuda", 8, 2 * GB, 32 * GB, 1),
+        ("cuda", 8, 64 * GB, 0.06 * GB, 0),  # a container's 64 MB of shared memory
+    ],
+)
+def test_workers_follow_cores_and_memory(monkeypatch, kind, cores, memory, shared, workers):
+    monkeypatch.setattr(device.platform, "system", lambda: "Linux")
+    assert device.pick_workers(kind, cores, memory, shared) == workers
+
+
+def test_use_device_sets_fastai_up_once(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    device.use_device()
+    here = device.use_device()
+    assert list(defaults.callbacks).count(ChannelsLast) == 1
+    assert (defaults.use_cuda, defaults.cpus) == (False, here.workers)
+
+
+def test_banner_says_device_data_and_time(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    device.banner("no_such_chapter")
+    text = capsys.readouterr().out
+    for part in ("device  CPU", "cores", "data    sample", "not measured yet"):
+        assert part in text

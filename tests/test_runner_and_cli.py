@@ -1,0 +1,160 @@
+"""`course`: real notebooks run in real kernels, and what goes wrong is told readably."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from utils.runner import run_chapter, store_chapter
+from utils.timings import say_seconds
+
+
+def write(path: Path, *cells: str) -> Path:
+    notebook = new_notebook(cells=[new_markdown_cell("# A title\n\n## A part")])
+    notebook.cells += [new_code_cell(source) for source in cells]
+    nbformat.write(notebook, path)
+    return path
+
+
+def course(*words: str, **env: str) -> subprocess.CompletedProcess:
+    command = [str(Path(sys.executable).parent / "course"), *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | env, timeout=300
+    )
+
+
+EXPECT = "from utils.checks import expect"
+
+
+def test_a_run_reports_expectations_and_leaves_the_notebook_alone(tmp_path):
+    path = write(tmp_path / "n.ipynb", EXPECT, "expect('share', 0.5, at_most=0.6)")
+    before = path.read_bytes()
+    run = run_chapter(path, "cpu", "sample")
+    assert run.failure is None
+    assert run.expectations == [
+        {"name": "share", "value": 0.5, "at_least": None, "at_most": 0.6, "ok": True}
+    ]
+    assert path.read_bytes() == before
+
+
+def test_a_run_does_not_see_the_learners_folder(tmp_path):
+    path = write(
+        tmp_path / "n.ipynb",
+        "import os\nassert os.environ['COURSE_HOME'] != " + repr(os.environ["COURSE_HOME"]),
+        "from pathlib import Path\nPath('left-behind.txt').write_text('x')",
+    )
+    assert run_chapter(path, "cpu", "sample").failure is None
+    assert [p.name for p in tmp_path.iterdir()] == ["n.ipynb"]
+
+
+def test_the_failing_cell_is_named(tmp_path):
+    run = run_chapter(write(tmp_path / "n.ipynb", "1 + 1", "1 / 0"), "cpu", "sample")
+    assert (
+        run.failure == 'Cell [2], under "A part":\n\n1 / 0\n\nZeroDivisionError: division by zero'
+    )
+
+
+def test_a_dead_kernel_is_said(tmp_path):
+    run = run_chapter(write(tmp_path / "n.ipynb", "import os; os._exit(1)"), "cpu", "sample")
+    assert "kernel died" in run.failure
+
+
+def test_progress_counts_cells_under_their_heading(tmp_path):
+    seen = []
+    run_chapter(write(tmp_path / "n.ipynb", "1", "2"), "cpu", "sample", lambda *at: seen.append(at))
+    assert seen == [(0, 2, "A part"), (1, 2, "A part")]
+
+
+def test_store_keeps_outputs_and_drops_the_machine(tmp_path):
+    path = write(tmp_path / "n.ipynb", "6 * 7", "import ipywidgets; ipywidgets.Button()")
+    assert store_chapter(path).failure is None
+    stored = nbformat.read(path, as_version=4)
+    assert stored.cells[1].outputs[0].data["text/plain"] == "42"
+    assert "widgets" not in stored.metadata
+    kinds = [kind for output in stored.cells[2].outputs for kind in output.data]
+    assert kinds == ["text/plain"]
+    assert [c.execution_count for c in stored.cells[1:]] == [1, 2]
+    nbformat.validate(stored)
+
+
+def test_storing_twice_gives_the_same_file(tmp_path):
+    path = write(tmp_path / "n.ipynb", "6 * 7")
+    store_chapter(path)
+    first = path.read_bytes()
+    store_chapter(path)
+    assert path.read_bytes() == first
+
+
+def test_a_failing_chapter_is_not_stored(tmp_path):
+    path = write(tmp_path / "n.ipynb", "1 / 0")
+    before = path.read_bytes()
+    assert "ZeroDivisionError" in store_chapter(path).failure
+    assert path.read_bytes() == before
+
+
+def test_course_run_json_and_exit_codes(tmp_path):
+    good = write(tmp_path / "good.ipynb", EXPECT, "expect('share', 0.5, at_most=0.6)")
+    done = course("run", str(good), "--device", "cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert (printed["notebook"], printed["device"], printed["data"]) == ("good", "cpu", "sample")
+    assert printed["expectations"][0]["ok"] is True
+    off = write(tmp_path / "off.ipynb", EXPECT, "expect('share', 0.7, at_most=0.6)")
+    done = course("run", str(off), "--device", "cpu", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["expectations"][0]["ok"] is False
+    bad = write(tmp_path / "bad.ipynb", "1 / 0")
+    done = course("run", str(bad), "--device", "cpu")
+    assert done.returncode == 1
+    assert "1 / 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_own_data_is_not_judged_by_course_run(tmp_path):
+    off = write(tmp_path / "off.ipynb", EXPECT, "expect('share', 0.7, at_most=0.6)")
+    done = course("run", str(off), "--device", "cpu", "--data", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "77"), "No chapter is called '77'. There are: 00_start_here"),
+        (("run", "01", "--data", "no/such/folder"), "no/such/folder"),
+        (("run", "01", "--device", "tpu"), "tpu"),
+    ],
+)
+def test_bad_input_gets_a_sentence(words, says):
+    done = course(*words)
+    assert done.returncode != 0
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_command_has_help():
+    listed = course("--help", COLUMNS="100").stdout
+    for command in ("info", "run", "data", "strip", "check", "review", "anki", "progress"):
+        assert command in listed
+        done = course(command, "--help", COLUMNS="100")
+        assert done.returncode == 0
+        assert "Usage" in done.stdout
+
+
+def test_info_names_device_data_and_chapters():
+    printed = json.loads(course("info", "--json", COURSE_DEVICE="cpu").stdout)
+    assert printed["machine"]["device"] == "cpu"
+    assert printed["machine"]["cores"] >= 1
+    assert {"torch", "fastai", "python"} <= set(printed["versions"])
+    assert "01_pet_classifier" in printed["chapters"]
+    assert any(row["name"] == "pets" for row in printed["data"])
+
+
+def test_seconds_are_said_as_people_do():
+    assert say_seconds(100) == "about 1 min 40 s"
+    assert say_seconds(9.6) == "about 10 s"
+    assert say_seconds(None) == "not measured yet"

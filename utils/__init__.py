@@ -1,0 +1,7 @@
+"""What the notebooks of the course share; each module's first line says what it is for."""
+
+import warnings
+
+# torch warns about its own old compiler, which a library below us still uses at import time.
+# A learner can do nothing about it, and it would be the first thing they read.
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)

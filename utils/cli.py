@@ -1,0 +1,205 @@
+"""The `course` command."""
+
+import json
+import platform
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from utils.paths import NOTEBOOKS, chapter, chapters
+from utils.quiz.commands import app as quiz_commands
+from utils.timings import record_seconds, say_seconds, seconds_of
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Whole Game: a deep-learning course in notebooks. `course COMMAND --help` says more.",
+)
+data_app = typer.Typer(invoke_without_command=True, help="What data is here, and what can be.")
+app.add_typer(data_app, name="data")
+app.add_typer(quiz_commands)
+
+console = Console()
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+PACKAGES = ("fastai", "torch", "torchvision", "timm", "jupyterlab", "ipywidgets", "nbval")
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _fail(message: object) -> typer.Exit:
+    """Say what was wrong on the error stream; raise what this returns."""
+    print(message, file=sys.stderr)
+    return typer.Exit(1)
+
+
+def _find(name: str):
+    try:
+        return chapter(name)
+    except FileNotFoundError as error:
+        raise _fail(error) from None
+
+
+@app.command()
+def info(as_json: AsJson = False) -> None:
+    """Device, cores, memory, versions, which data is here, how long each chapter takes."""
+    from utils.datasets import inventory, source_label  # torch takes seconds to import
+    from utils.device import DeviceError, machine
+
+    try:
+        here = asdict(machine())
+    except DeviceError as error:
+        raise _fail(error) from None
+    versions = {"python": platform.python_version()} | {p: version(p) for p in PACKAGES}
+    times = {path.stem: seconds_of(path.stem) for path in chapters()}
+    if as_json:
+        _print_json({"machine": here, "versions": versions, "source": source_label(),
+                     "data": inventory(), "chapters": times})  # fmt: skip
+        return
+    gigabytes = f"{here['memory'] / 1e9:.0f} GB ({here['memory_free'] / 1e9:.0f} GB free)"
+    table = Table("what", "here", box=None)
+    table.add_row("device", here["device_title"])
+    table.add_row("cores", str(here["cores"]))
+    table.add_row("memory", gigabytes)
+    table.add_row("numbers", f"{here['precision']}, {here['workers']} loading processes")
+    table.add_row("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))
+    table.add_row("data", f"{source_label()} (COURSE_DATA)")
+    for name, seconds in times.items():
+        table.add_row(name, say_seconds(seconds))
+    console.print(table)
+
+
+def _bar(on: bool) -> Progress:
+    return Progress(
+        BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"),
+        console=Console(stderr=True), disable=not on, transient=True,
+    )  # fmt: skip
+
+
+def _watch(progress: Progress, name: str):
+    """A callback for the runner that moves a bar over the chapter's cells."""
+    task = progress.add_task(name, total=None)
+
+    def on_cell(done: int, total: int, heading: str) -> None:
+        progress.update(task, completed=done, total=total, description=f"{name}: {heading}")
+
+    return on_cell
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="A chapter: 01, or 01_pet_classifier.")],
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="Where to run.", envvar="COURSE_DEVICE"),
+    ] = "auto",
+    data: Annotated[
+        str, typer.Option(help="sample, full, or a folder of your own.", envvar="COURSE_DATA")
+    ] = "sample",
+    as_json: AsJson = False,
+) -> None:
+    """Run a copy of a chapter from top to bottom, and check every figure it promises.
+
+    Exits with 1, and the failing cell, when a cell fails or a figure is out of its bounds. Your
+    answers and the chapter itself stay as they are.
+    """
+    from utils.datasets import DataError, resolve_source
+    from utils.device import DeviceError, pick_device
+    from utils.runner import run_chapter
+
+    path = _find(name)
+    try:
+        device, data = pick_device(device), resolve_source(data)
+    except (DeviceError, DataError) as error:
+        raise _fail(error) from None
+    with _bar(sys.stderr.isatty()) as progress:
+        result = run_chapter(path, device, data, _watch(progress, path.stem))
+    judged = data in ("sample", "full")
+    bad = [row["name"] for row in result.expectations if not row["ok"] and judged]
+    if not result.failure:
+        record_seconds(path.stem, result.seconds)
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        _print_run(result)
+    if result.failure:
+        raise _fail(f"\n{path.stem} stopped.\n\n{result.failure}")
+    if bad:
+        raise _fail(f"\nOut of bounds: {', '.join(bad)}.")
+
+
+def _print_run(result) -> None:
+    table = Table("figure", "value", "at least", "at most", "", box=None)
+    for row in result.expectations:
+        bounds = ["" if row[key] is None else f"{row[key]:g}" for key in ("at_least", "at_most")]
+        table.add_row(row["name"], f"{row['value']:.4f}", *bounds, "ok" if row["ok"] else "NOT OK")
+    console.print(table)
+    print(f"{result.notebook} on {result.device}, {result.data}: {result.seconds:.0f} s")
+
+
+@app.command()
+def store(
+    names: Annotated[list[str], typer.Argument(help="Chapters, as in `course run`.")],
+) -> None:
+    """For authors: run chapters on the CPU and the sample, and store them with their outputs."""
+    from utils.runner import store_chapter
+
+    for path in [_find(name) for name in names]:
+        with _bar(sys.stderr.isatty()) as progress:
+            result = store_chapter(path, _watch(progress, path.stem))
+        if result.failure:
+            raise _fail(f"{path.stem} was not stored.\n\n{result.failure}")
+        record_seconds(path.stem, result.seconds, stored=True)
+        print(f"{path.stem}: stored after {result.seconds:.0f} s")
+
+
+@app.command()
+def strip(
+    names: Annotated[list[str] | None, typer.Argument(help="Chapters, as in `course run`.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every chapter.")] = False,
+) -> None:
+    """Write copies with headings and code only, and a guess box before each cell.
+
+    They go to notebooks/stripped; a copy you have written in is kept beside the new one.
+    """
+    from utils.strip import strip_file
+
+    if bool(names) == every:
+        raise _fail("Say which: `course strip 01`, or `course strip --all`.")
+    for path in chapters() if every else [_find(name) for name in names]:
+        strip_file(path, NOTEBOOKS / "stripped")
+        print(f"notebooks/stripped/{path.name}")
+
+
+@data_app.callback()
+def data(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """What is here, and what `full` would fetch and how large it is."""
+    from utils.datasets import inventory
+
+    if ctx.invoked_subcommand:
+        return
+    rows = inventory()
+    if as_json:
+        _print_json(rows)
+        return
+    print(rows)
+
+
+@data_app.command()
+def fetch(name: Annotated[str, typer.Argument(help="A set, as `course data` lists them.")]) -> None:
+    """Download a full public set once, for `COURSE_DATA=full`."""
+    from utils.datasets import DataError
+    from utils.datasets import fetch as fetch_set
+
+    try:
+        fetch_set(name)
+    except DataError as error:
+        raise _fail(error) from None

@@ -1,0 +1,130 @@
+"""One call picks the device, and sets fastai up for what is fast on it.
+
+`COURSE_DEVICE` says which: `auto` (the default), `cpu` or `cuda`.
+"""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from fastai.callback.channelslast import ChannelsLast
+from fastai.callback.fp16 import AMPMode, MixedPrecision
+from fastai.torch_core import default_device, defaults
+
+from utils.datasets import source_label
+from utils.timings import say_seconds, seconds_of
+
+GIGABYTE = 1e9  # bytes, as memory is sold
+MEMORY_PER_WORKER = 1.5 * GIGABYTE  # what one DataLoader worker with torch loaded may need
+
+
+class DeviceError(RuntimeError):
+    """The device that was asked for is not there."""
+
+
+class HalfPrecision(MixedPrecision):
+    """fastai's `MixedPrecision` with the 16-bit format this CUDA card is made for."""
+
+    def __init__(self):
+        mode = AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16
+        super().__init__(amp_mode=mode)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What training has to work with here; memory in bytes."""
+
+    device: str
+    device_title: str
+    cores: int
+    memory: int
+    memory_free: int
+    workers: int
+    precision: str
+
+
+def pick_device(wanted: str | None = None) -> str:
+    """`cpu` or `cuda`, as `wanted` or `COURSE_DEVICE` asks. Raises `DeviceError` if it is not there."""
+    wanted = (wanted or os.environ.get("COURSE_DEVICE") or "auto").strip().lower()
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"COURSE_DEVICE is {wanted!r}; it can be auto, cpu or cuda.")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            "COURSE_DEVICE asks for cuda, but PyTorch finds no CUDA card on this machine. "
+            "Set COURSE_DEVICE=cpu (or leave it out) to run on the processor."
+        )
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def pick_workers(device: str, cores: int, memory_free: int, shared_free: int) -> int:
+    """How many processes load pictures: none on a CPU, where training needs the cores itself.
+
+    On CUDA, one fewer than the cores, up to 8, as long as free memory and shared memory
+    (`/dev/shm`, through which workers hand over batches) hold them: a worker that finds too
+    little of either is what "DataLoader worker killed" is about. All sizes in bytes.
+    """
+    if device == "cpu" or platform.system() != "Linux":
+        return 0
+    by_memory = int(min(memory_free, 4 * shared_free) // MEMORY_PER_WORKER)
+    return max(0, min(8, cores - 1, by_memory))
+
+
+def _cores() -> int:
+    """Cores this process may use, which in a container are fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _shared_memory_free() -> int:
+    shared = Path("/dev/shm")
+    return shutil.disk_usage(shared).free if shared.exists() else psutil.virtual_memory().available
+
+
+def machine() -> Machine:
+    """What this machine offers, with the settings chosen for it."""
+    device = pick_device()
+    memory = psutil.virtual_memory()
+    cores = _cores()
+    on_cuda = device == "cuda"
+    return Machine(
+        device=device,
+        device_title=torch.cuda.get_device_name() if on_cuda else "CPU",
+        cores=cores,
+        memory=memory.total,
+        memory_free=memory.available,
+        workers=pick_workers(device, cores, memory.available, _shared_memory_free()),
+        precision="mixed 16-bit" if on_cuda else "32-bit",
+    )
+
+
+def use_device() -> Machine:
+    """Make fastai use the chosen device, layout, precision and workers from here on."""
+    here = machine()
+    on_cuda = here.device == "cuda"
+    default_device(use=on_cuda)
+    defaults.cpus = here.workers
+    ours = [ChannelsLast, HalfPrecision] if on_cuda else [ChannelsLast]
+    others = [cb for cb in defaults.callbacks if cb not in (ChannelsLast, HalfPrecision)]
+    defaults.callbacks = others + ours
+    return here
+
+
+def banner(notebook: str) -> None:
+    """Say what this chapter runs on, and set it up: the first cell of every chapter."""
+    here = use_device()
+    loading = f"{here.workers} processes load" if here.workers else "the main process loads"
+    print(f"{notebook}")
+    print(
+        f"  device  {here.device_title}, {here.cores} cores, {here.memory / GIGABYTE:.0f} GB of "
+        f"memory ({here.memory_free / GIGABYTE:.0f} GB free)"
+    )
+    print(f"  set-up  {here.precision} numbers, channels-last layout, {loading} the pictures")
+    print(f"  data    {source_label()}")
+    print(f"  time    {say_seconds(seconds_of(notebook))} for the whole chapter")
+    if here.device == "cpu" and torch.version.cuda and shutil.which("nvidia-smi"):
+        print("  note    this machine seems to have an NVIDIA card, but the CPU is in use here")

@@ -1,0 +1,46 @@
+"""Where the course keeps its things: the repository, its data, and the learner's own folders."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def _own_folder(variable: str, default: str) -> Path:
+    folder = Path(os.environ.get(variable) or default).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def course_home() -> Path:
+    """What must never be lost (the learner's answers); `COURSE_HOME` moves it."""
+    return _own_folder("COURSE_HOME", platformdirs.user_data_dir("whole-game", appauthor=False))
+
+
+def course_cache() -> Path:
+    """What can be made again (presized copies, timings); `COURSE_CACHE` moves it."""
+    return _own_folder("COURSE_CACHE", platformdirs.user_cache_dir("whole-game", appauthor=False))
+
+
+def chapters() -> list[Path]:
+    """The notebooks of the course in reading order."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def chapter(name: str) -> Path:
+    """The notebook that `name` means: `01`, `1`, `01_pet_classifier` or a path to a notebook.
+
+    Raises `FileNotFoundError` with the names there are.
+    """
+    path = Path(name)
+    if path.suffix == ".ipynb" and path.exists():
+        return path
+    for found in chapters():
+        if path.stem == found.stem or name.zfill(2) == found.stem[:2]:
+            return found
+    known = ", ".join(p.stem for p in chapters())
+    raise FileNotFoundError(f"No chapter is called {name!r}. There are: {known}.")

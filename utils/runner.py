@@ -1,0 +1,151 @@
+"""Run a chapter without a browser, and store it as it should be stored."""
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+
+CELL_SECONDS = 1800  # the longest a single cell may take, on `full` without a GPU
+CELL_ID = re.compile(r"[^a-z0-9]+")
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # points to a kernel that is gone
+OnCell = Callable[[int, int, str], None]  # (cells done, cells in all, heading they stand under)
+
+
+@dataclass
+class Run:
+    """What came of running a notebook: how long, every `expect`, and the cell that failed."""
+
+    notebook: str
+    device: str
+    data: str
+    seconds: float = 0.0
+    expectations: list[dict] = field(default_factory=list)
+    failure: str | None = None
+
+    def as_dict(self) -> dict:
+        """The run as `course run --json` prints it; `failure` only when there was one."""
+        row = {"notebook": self.notebook, "device": self.device, "data": self.data,
+               "seconds": round(self.seconds, 1), "expectations": self.expectations}  # fmt: skip
+        return row | ({"failure": self.failure} if self.failure else {})
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells a run executes, in order."""
+    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+
+
+def _headings(notebook: NotebookNode) -> dict[str, str]:
+    """Cell id → the heading the cell stands under."""
+    heading, found = "", {}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            titles = re.findall(r"^#+ (.+)$", cell.source, flags=re.M)
+            heading = titles[-1] if titles else heading
+        found[cell.id] = heading
+    return found
+
+
+def _failed_cell(notebook: NotebookNode, headings: dict[str, str]) -> str:
+    """The failing cell as a reader wants it: where, its code, the error's own last line."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                error = f"{output.ename}: {output.evalue}".strip().removesuffix(":")
+                return f'Cell [{number}], under "{headings[cell.id]}":\n\n{cell.source}\n\n{error}'
+    return "The kernel died; the machine may have run out of memory."
+
+
+def execute(
+    notebook: NotebookNode, env: dict[str, str] | None = None, on_cell: OnCell | None = None
+) -> tuple[float, str | None]:
+    """Run every cell of `notebook` in place, in a fresh kernel and an empty working folder.
+
+    `env` is added to the kernel's environment. Returns the seconds taken and, when a cell
+    failed, a readable account of it.
+    """
+    headings, total, done = _headings(notebook), len(code_cells(notebook)), 0
+
+    def tell(cell: NotebookNode, cell_index: int, **_) -> None:
+        nonlocal done
+        if on_cell and cell.cell_type == "code":
+            on_cell(done, total, headings[cell.id])
+            done += 1
+
+    began, failure = time.perf_counter(), None
+    with tempfile.TemporaryDirectory(prefix="course-run-") as folder:
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            on_cell_start=tell,
+        )
+        try:
+            client.execute(env=os.environ | (env or {}))
+        except (CellExecutionError, DeadKernelError):
+            failure = _failed_cell(notebook, headings)
+    return time.perf_counter() - began, failure
+
+
+def run_chapter(path: Path, device: str, data: str, on_cell: OnCell | None = None) -> Run:
+    """Run a copy of the chapter at `path`, with a learner's folder of its own.
+
+    The stored notebook and the learner's answers stay as they are.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    run = Run(path.stem, device, data)
+    with tempfile.TemporaryDirectory(prefix="course-home-") as home:
+        report = Path(home, "report.jsonl")
+        env = {"COURSE_DEVICE": device, "COURSE_DATA": data, "COURSE_HOME": home,
+               "COURSE_REPORT": str(report), "COURSE_STRICT": ""}  # fmt: skip
+        run.seconds, run.failure = execute(notebook, env, on_cell)
+        if report.exists():
+            lines = report.read_text(encoding="utf-8").splitlines()
+            run.expectations = [json.loads(line) for line in lines]
+    return run
+
+
+def tidy(notebook: NotebookNode) -> NotebookNode:
+    """Drop what differs from run to run or belongs to a machine: times, widget state, kernels."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for number, cell in enumerate(notebook.cells, start=1):
+        tags = cell.metadata.get("tags")
+        cell.metadata = {"tags": tags} if tags else {}
+        cell.id = _cell_id(cell, number)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+    return notebook
+
+
+def _cell_id(cell: NotebookNode, number: int) -> str:
+    """An id that stays when its cell stays: the cell's first words, and its place."""
+    words = CELL_ID.sub("-", cell.source.lower()[:40]).strip("-")
+    return f"{words or 'empty'}-{number}"
+
+
+def store_chapter(path: Path, on_cell: OnCell | None = None) -> Run:
+    """Run the chapter at `path` on the CPU with the sample data and store it with its outputs.
+
+    A failing run is not stored; its `failure` says which cell it was.
+    """
+    notebook = tidy(nbformat.read(path, as_version=4))
+    run = Run(path.stem, "cpu", "sample")
+    with tempfile.TemporaryDirectory(prefix="course-home-") as home:
+        env = {"COURSE_DEVICE": "cpu", "COURSE_DATA": "sample", "COURSE_HOME": home,
+               "COURSE_STRICT": "1"}  # fmt: skip
+        run.seconds, run.failure = execute(notebook, env, on_cell)
+    if run.failure is None:
+        nbformat.write(tidy(notebook), path)
+    return run
