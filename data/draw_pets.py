@@ -37,7 +37,7 @@ def picture_seed(breed: str, number: int, seed: int) -> int:
 
 
 def pet_scene(breed: str, rng: np.random.Generator) -> Scene:
-    """Choose how a pet is photographed: close or far, plainly or through something, in any light."""
+    """Choose how a pet is photographed: close or far, in the open or hidden, in any light."""
     size = SIZES[int(rng.integers(len(SIZES)))]
     variant = int(rng.integers(1 << 30))
     view = str(rng.choice(["head", "whole", "far", "back"], p=[0.5, 0.39, 0.06, 0.05]))

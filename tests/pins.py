@@ -43,7 +43,7 @@ def header() -> str:
     """First line of requirements.txt: which list it was worked out from."""
     listed = json.dumps([project()["dependencies"], project()["requires-python"]])
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
-    return f"# Made from pyproject.toml by `make pins`; do not edit. Its list of dependencies: {digest}"
+    return f"# Made from pyproject.toml by `make pins`; do not edit. Its dependencies: {digest}"
 
 
 def environment() -> str:

@@ -21,7 +21,7 @@ def test_auto_takes_a_card_only_if_there_is_one(monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA card")
 def test_a_missing_card_is_an_error_not_a_fall_back(monkeypatch):
     monkeypatch.setenv("COURSE_DEVICE", "cuda")
-    with pytest.raises(device.DeviceError, match="finds no CUDA card.*COURSE_DEVICE=cpu"):
+    with pytest.raises(device.DeviceError, match=r"finds no CUDA card.*Set COURSE_DEVICE=cpu"):
         device.pick_device()
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,8 @@ def test_overruling_keeps_the_verdict_and_ends_with_the_next_answer(path):
     with pytest.raises(KeyError, match="no answer"):
         mine.overrule("intro-01", "right")
     mine.record_answer("intro-01", "words", "wrong", 0.1)
+    with pytest.raises(ValueError, match="right, partial or wrong"):
+        mine.overrule("intro-01", "blank")
     mine.overrule("intro-01", "right")
     held = mine.latest("intro-01")
     assert (held.outcome, held.score, held.verdict, held.overruled) == ("right", 1.0, "wrong", True)
@@ -343,9 +346,15 @@ def test_newer_version_is_left_alone(path):
 
 
 def fill(path, count=200):
-    mine = Journal(path)
-    for number in range(count):
-        mine.record_answer(f"intro-{number:03}", answer_text("a", number), "right", 1.0)
+    """A file of many answers, written at one go: only what is in it matters here."""
+    mine, at = Journal(path), datetime.now(timezone.utc).isoformat()
+    body = {"outcome": "right", "score": 1.0, "source": "widget"}
+    mine._insert(
+        [
+            module._row("answer", f"intro-{n:03}", {"answer": answer_text("a", n)} | body, at)
+            for n in range(count)
+        ]
+    )
     return mine
 
 
@@ -401,6 +410,17 @@ def test_damaged_old_file_gives_its_answers(path):
     mine = Journal(path)
     assert len(mine.notices) == 1 and [old.read_bytes() for old in aside(path)] == [cut]
     assert mine.latest("intro-01").answer == "second" and "intro-02" in mine.latest_all()
+
+
+def test_overruling_survives_damage(path):
+    mine = fill(path)
+    mine.overrule("intro-199", "wrong")
+    content = path.read_bytes()
+    middle = len(content) // 2 // 4096 * 4096
+    path.write_bytes(content[:middle] + b"\xff" * 4096 + content[middle + 4096 :])
+    mine = Journal(path)
+    assert len(mine.notices) == 1 and len(mine.latest_all()) < 200
+    assert mine.latest("intro-199").outcome == "wrong" and mine.latest("intro-199").overruled
 
 
 def test_damaged_while_a_kernel_runs(path, filled):

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from utils.paths import NOTEBOOKS, chapter, chapters
 from utils.quiz.commands import app as quiz_commands
+from utils.runner import Run, run_chapter, store_chapter
 from utils.timings import record_seconds, say_seconds, seconds_of
 
 app = typer.Typer(
@@ -113,7 +114,6 @@ def run(
     """
     from utils.datasets import DataError, resolve_source
     from utils.device import DeviceError, pick_device
-    from utils.runner import run_chapter
 
     path = _find(name)
     try:
@@ -136,7 +136,7 @@ def run(
         raise _fail(f"\nOut of bounds: {', '.join(bad)}.")
 
 
-def _print_run(result) -> None:
+def _print_run(result: Run) -> None:
     table = Table("figure", "value", "at least", "at most", "", box=None)
     for row in result.expectations:
         bounds = ["" if row[key] is None else f"{row[key]:g}" for key in ("at_least", "at_most")]
@@ -150,8 +150,6 @@ def store(
     names: Annotated[list[str], typer.Argument(help="Chapters, as in `course run`.")],
 ) -> None:
     """For authors: run chapters on the CPU and the sample, and store them with their outputs."""
-    from utils.runner import store_chapter
-
     for path in [_find(name) for name in names]:
         with _bar(sys.stderr.isatty()) as progress:
             result = store_chapter(path, _watch(progress, path.stem))
@@ -190,7 +188,15 @@ def data(ctx: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(rows)
         return
-    print(rows)
+    table = Table("set", "what", "ships with the course", "full", "size of full", box=None)
+    for row in rows:
+        sample = (
+            f"{row['sample_files']} files, {row['sample_mb']} MB" if row["sample_files"] else "no"
+        )
+        full = "here" if row["full_here"] else "not here"
+        table.add_row(row["name"], row["title"], sample, full, f"{row['full_mb']:,} MB")
+    console.print(table)
+    print("COURSE_DATA=full uses the full sets; `course data fetch NAME` downloads one now.")
 
 
 @data_app.command()

@@ -15,7 +15,7 @@ from gzip import BadGzipFile
 from http.client import HTTPException
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from urllib.error import HTTPError
+from urllib.error import ContentTooShortError, HTTPError
 from urllib.parse import urlparse
 from urllib.request import Request
 
@@ -41,6 +41,7 @@ from utils.images import (
 from utils.paths import DATA, course_cache
 
 MB = 2**20
+KEYWORDS = ("sample", "full")
 TIMEOUT = 30  # seconds without a byte before a download is given up
 MIN_RATIO = 1.3  # pictures up to so many times the wanted size are not worth a copy
 
@@ -106,14 +107,19 @@ def _entry(name: str) -> DataSet:
     raise DataError(f"There is no set called {name!r}{hint}; there are: {', '.join(SETS)}.")
 
 
+def _source(source: str | None = None) -> str:
+    source = (source or os.environ.get("COURSE_DATA") or "sample").strip()
+    return source.lower() if source.lower() in KEYWORDS else source
+
+
 def resolve_source(source: str | None = None) -> str:
     """`sample`, `full`, or the absolute path of a folder; without `source`, from `COURSE_DATA`.
 
     Raises `DataError` when it is none of the three.
     """
-    source = (source or os.environ.get("COURSE_DATA") or "sample").strip()
-    if source.lower() in ("sample", "full"):
-        return source.lower()
+    source = _source(source)
+    if source in KEYWORDS:
+        return source
     folder = Path(source).expanduser().resolve()
     if folder.is_dir():
         return str(folder)
@@ -124,8 +130,12 @@ def resolve_source(source: str | None = None) -> str:
 
 
 def source_label() -> str:
-    """`sample`, `full`, or just the name of the folder: short, and without this machine's paths."""
-    return Path(resolve_source()).name
+    """`sample`, `full`, or the name of your folder: short, without this machine's paths."""
+    source = _source()
+    if source in KEYWORDS:
+        return source
+    name = Path(source).expanduser().resolve().name
+    return f"{name} (your folder)" if name in KEYWORDS else name
 
 
 def _is_filled(entry: DataSet, folder: Path) -> bool:
@@ -241,7 +251,10 @@ class _Download(FastDownload):
             return archive
         size = f"{self._size(url) / MB:.1f} MB" if self._size(url) else "of unknown size"
         print(f"Downloading {archive.name}, {size}, once, from {urlparse(url).netloc}.")
-        download_url(url, archive, timeout=TIMEOUT)
+        try:
+            download_url(url, archive, timeout=TIMEOUT)
+        except (ContentTooShortError, NameError) as error:  # fastcore.net forgot to import the name
+            raise _Damaged("the download was cut short") from error
         if not self.check(url, archive):
             archive.unlink()
             raise _Damaged("it is not the file fastai knows")
@@ -324,7 +337,10 @@ def fetch(name: str) -> Path:
 
 
 def _stamp(path: Path) -> list[int]:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:  # a link to nowhere, say; opening it will tell
+        return [0, 0]
     return [status.st_size, status.st_mtime_ns]
 
 
@@ -374,7 +390,10 @@ class _Copy:
     def __init__(self, source: Path, folder: Path, size: int) -> None:
         self.source, self.folder, self.size = source, folder, size
         self.scratch, self.list = folder.with_name(folder.name + ".part"), Path(f"{folder}.json")
-        self.done = json.loads(self.list.read_text("utf-8")) if self.list.exists() else {}
+        try:
+            self.done = json.loads(self.list.read_text("utf-8"))
+        except (OSError, ValueError):  # none yet, or lost in a power cut: all is made again
+            self.done = {}
 
     def _write_list(self) -> None:
         new = self.scratch / "list"
@@ -430,9 +449,9 @@ class _Copy:
         self._write_list()
 
     def _report(self) -> ImageReport:
-        paths = [Path(name) for name in self.done]
+        paths = [Path(name) for name in sorted(self.done)]
         files = [self.source / p for p in paths if p.suffix.lower() in image_extensions]
-        entries = self.done.items()
+        entries = sorted(self.done.items())
         wrong = [ImageProblem(self.source / name, *e[2:]) for name, e in entries if e[2]]
         return ImageReport(files, wrong, self.source)
 
@@ -463,10 +482,13 @@ def presized(path: Path | str, size: int = 224, folders: tuple[str, ...] | None 
     copy.parent.mkdir(exist_ok=True)
     if not _are_large(pictures, size) and _are_known_good(pictures, Path(f"{copy}.good")):
         return Path(path)
-    others = [f for f in get_files(source) if f.suffix.lower() not in image_extensions]
+    others = get_files(source).filter(lambda f: f.suffix.lower() not in image_extensions)
+    others = others.filter(Path.is_file)
     with FileLock(f"{copy}.lock"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is judged in utils.images
         report = _Copy(source, copy, size).update(pictures + others)
+    if not report.usable:
+        raise DataError(f"None of the {len(pictures)} pictures in {source} can be used:\n{report}")
     if report.problems:
         print(report)
     return copy

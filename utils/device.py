@@ -29,7 +29,8 @@ class DeviceError(RuntimeError):
 class HalfPrecision(MixedPrecision):
     """fastai's `MixedPrecision` with the 16-bit format this CUDA card is made for."""
 
-    def __init__(self):
+    def __init__(self) -> None:
+        """Choose bfloat16 where the card has it: it needs no scaling of the loss."""
         mode = AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16
         super().__init__(amp_mode=mode)
 
@@ -48,7 +49,7 @@ class Machine:
 
 
 def pick_device(wanted: str | None = None) -> str:
-    """`cpu` or `cuda`, as `wanted` or `COURSE_DEVICE` asks. Raises `DeviceError` if it is not there."""
+    """`cpu` or `cuda`, as `wanted` or `COURSE_DEVICE` asks; else raises `DeviceError`."""
     wanted = (wanted or os.environ.get("COURSE_DEVICE") or "auto").strip().lower()
     if wanted not in ("auto", "cpu", "cuda"):
         raise DeviceError(f"COURSE_DEVICE is {wanted!r}; it can be auto, cpu or cuda.")

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 MAX_MEGAPIXELS = 100
 # Only these decoders are ever tried. Pillow knows more, and one of them (EPS) starts a program.
-FORMATS = ["JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
+FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
 FORMATS += ["AVIF"] if features.check("avif") else []
 ORIENTATION = 0x0112  # the EXIF tag that says which way up the camera was held
 FATAL = ("empty", "oversized", "truncated", "not a picture", "unsupported", "missing")

@@ -23,6 +23,7 @@ IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
 LINK = re.compile(r"\[((?:!\[[^\]]*\]\([^)]*\)|[^\[\]])*)\]\(\s*<?([^\s)>]+)>?[^)]*\)")
 BARE = re.compile(r"(?<![\"'(])https?://[^\s<>)\]\"']+[^\s<>)\]\"'.,;:!?]")
 ANCHOR = re.compile(r"<a\s+(?:id|name)=[\"']([^\"']+)[\"'][^>]*>")
+METADATA = ("kernelspec", "language_info")
 PLUMBING = {"guess", "reveal", "quiz", "review", "progress", "banner"}  # nobody has to guess these
 INTRODUCTION = (
     "*A copy without the words. Before each cell, guess what it will show; run it; compare. "
@@ -38,7 +39,8 @@ def strip_notebook(notebook: NotebookNode, name: str, up: str = "../") -> Notebo
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     section = _Section("", set(re.findall(r"\]\(#([^)\s]+)", prose)), up)
     introduction = INTRODUCTION.format(whole=f"{up}{name}.ipynb")
-    copy = new_notebook(metadata={"stripped": {}})
+    kept = {key: notebook.metadata[key] for key in METADATA if key in notebook.metadata}
+    copy = new_notebook(metadata=kept | {"stripped": {}})
     copy.cells = [section.cell]
     boxed = False
     for number, cell in enumerate(notebook.cells):
@@ -134,9 +136,8 @@ def _guess_box(key: str, cell: NotebookNode) -> NotebookNode:
     outputs = cell.get("outputs", [])
     pictures = any("image/png" in output.get("data", {}) for output in outputs)
     asks = "show" if pictures else "print" if outputs else "do"
-    return new_code_cell(
-        f'guess("{key}", "What will this {asks}?")', id="guess-" + key.split("/")[1]
-    )
+    id = f"guess-{key.split('/')[1]}"[:64]  # an id may not be longer
+    return new_code_cell(f'guess("{key}", "What will this {asks}?")', id=id)
 
 
 def _is_plumbing(source: str) -> bool:
@@ -161,11 +162,11 @@ def _tags(cell: NotebookNode) -> dict:
 
 
 def _number_cells(notebook: NotebookNode) -> None:
-    """Give cells that are ours, and ids that are taken or too long, an id that never changes."""
+    """Give cells that are ours, and those whose id is taken, an id that never changes."""
     used: set[str] = set()
     for number, cell in enumerate(notebook.cells):
         ours = cell.cell_type == "markdown" or cell.source == IMPORT
-        if ours or cell.id in used or len(cell.id) > 64:
+        if ours or cell.id in used:
             cell.id = f"stripped-{number}"
         used.add(cell.id)
 

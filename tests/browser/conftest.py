@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from utils.paths import ROOT
 
-CONFIG = ROOT / "jupyter_lab_config.py"  # what `make lab` uses
+CONFIG = ROOT / ".jupyter" / "jupyter_lab_config.py"  # what `make lab` uses
 START = 60  # seconds a server may take to answer on a busy machine
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -52,11 +52,6 @@ class Lab:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or "null")
-
-    def restart_kernel(self) -> None:
-        """Restart the one kernel that runs."""
-        (kernel,) = self.api("api/kernels")
-        self.api(f"api/kernels/{kernel['id']}/restart", "POST", {})
 
     def theme(self, name: str) -> None:
         """Choose a theme; the page must be loaded again to show it."""
@@ -161,11 +156,21 @@ def wait_for_kernel(page: Page) -> None:
     page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)
 
 
-def tab_to(page: Page, target: Locator, backwards: bool = False, most: int = 60) -> None:
-    """Press Tab until `target` has the focus, as one without a mouse would."""
+# Which way to go: whether the focus has passed the target already.
+PASSED = """target => {
+    const at = document.activeElement;
+    if (at === target) return null;
+    return Boolean(at.compareDocumentPosition(target) & Node.DOCUMENT_POSITION_PRECEDING)
+        && !target.contains(at);
+}"""
+
+
+def tab_to(page: Page, target: Locator, most: int = 80) -> None:
+    """Press Tab (or Shift-Tab) until `target` has the focus, as one without a mouse would."""
     for _ in range(most):
-        if target.evaluate("node => node === document.activeElement"):
+        passed = target.evaluate(PASSED)
+        if passed is None:
             return
-        page.keyboard.press("Shift+Tab" if backwards else "Tab")
+        page.keyboard.press("Shift+Tab" if passed else "Tab")
     focused = page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
     raise AssertionError(f"Tab does not reach {target}; it is at {focused}")

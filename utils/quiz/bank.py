@@ -108,7 +108,8 @@ class ShortQuestion(_Question):
         words = self._words
 
         def compiled(say: list[str]) -> tuple[Pattern, ...]:
-            return tuple(parse(source, words) for source in say)
+            patterns = [parse(source, words) for source in say]
+            return tuple(sorted(patterns, key=lambda pattern: not pattern.whole))
 
         ideas = [fb.Idea(i.name, compiled(i.say), i.weight, i.about, i.beside) for i in self.ideas]
         slips = [

@@ -2,6 +2,7 @@
 // and decides nothing. HTML that arrives here was escaped in html.py; the rest is set as text.
 
 const PAUSE = 600; // ms without a key before a draft is sent
+const BROWSE = 200; // ms without an arrow key in the list before the question it stands on is opened
 const PATIENCE = 4000; // ms without an answer from Python before the learner is told why
 const WAITING =
   "Python has not answered yet. If a cell is running, this is dealt with when it ends. " +
@@ -60,7 +61,7 @@ class Card {
     this.status = element("p", { class: "wg-status" }, this.model.get("status"));
     this.previous = element("button", { type: "button", onclick: () => this.step(-1) }, "← Previous");
     this.next = element("button", { type: "button", onclick: () => this.step(1) }, "Next →");
-    this.list = element("select", { "aria-label": "Go to question", onchange: () => this.open(this.list.value) });
+    this.list = element("select", { "aria-label": "Go to question", onchange: () => this.choose() });
     this.bar = element("div", { class: "wg-bar" }, this.previous, this.list, this.next);
     this.body = element("div", { class: "wg-body" });
     this.spoken = element("p", { class: "wg-spoken", role: "status", "aria-live": "polite" });
@@ -87,7 +88,8 @@ class Card {
 
   markPlace() {
     const place = this.place();
-    this.list.value = this.card?.id ?? "";
+    if (this.chosen === this.card?.id) this.chosen = null;
+    this.list.value = this.chosen ?? this.card?.id ?? ""; // a late answer must not move the list back
     this.previous.disabled = place <= 0;
     this.next.disabled = place < 0 || place === this.model.get("listing").length - 1;
   }
@@ -101,7 +103,8 @@ class Card {
     this.card = this.model.get("card");
     if (before?.id !== this.card.id) {
       this.drawQuestion();
-      if (before?.id) this.control.querySelector("textarea, input")?.focus();
+      if (this.stepped) this.control.querySelector("textarea, input")?.focus();
+      this.stepped = false;
     }
     this.drawHints();
     this.drawResult(before?.id === this.card.id);
@@ -279,12 +282,20 @@ class Card {
   }
 
   open(id) {
+    if (id === null) return;
     this.sendDraft();
     this.ask({ do: "open", id });
   }
 
+  choose() {
+    this.chosen = this.list.value;
+    clearTimeout(this.browsing);
+    this.browsing = setTimeout(() => this.open(this.chosen), BROWSE);
+  }
+
   step(by) {
     const neighbour = this.model.get("listing")[this.place() + by];
+    this.stepped = true; // the list keeps the focus, so that arrow keys can go on through it
     if (neighbour) this.open(neighbour.id);
   }
 

@@ -13,13 +13,13 @@ from rich.table import Table
 from utils.quiz import load_bank
 from utils.quiz import review as schedule
 from utils.quiz.anki import write_apkg
-from utils.quiz.bank import BankError, Question
+from utils.quiz.bank import Bank, BankError, Question
+from utils.quiz.feedback import Feedback
 from utils.quiz.journal import Journal, JournalError
 
 app = typer.Typer()
 console = Console()
 OVERRULES = {"r": "right", "w": "wrong"}
-NAMES = {"right": "Right.", "partial": "Partly right.", "wrong": "Not yet.", "blank": "Nothing yet."}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 
 
@@ -29,7 +29,7 @@ def _fail(error: object) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _bank():  # noqa: ANN202 (a Bank, or the end of the command)
+def _bank() -> Bank:
     try:
         return load_bank()
     except BankError as error:
@@ -58,13 +58,9 @@ def check(
         _tell(asked, feedback)
 
 
-def _tell(question: Question, feedback) -> None:  # noqa: ANN001 (a Feedback)
-    """The verdict, its reasons, and the model answer; nothing typed is read as markup."""
-    console.print(f"[bold]{NAMES[feedback.outcome]}[/bold] {escape(feedback.message)}")
-    for found in feedback.found:
-        console.print(f"  ✓ {escape(found.idea)}")
-    for idea in feedback.missing:
-        console.print(f"  – {escape(idea)}")
+def _tell(question: Question, feedback: Feedback) -> None:
+    """The verdict with its reasons, then the model answer; nothing typed is read as markup."""
+    console.print(escape(feedback.message))
     if feedback.outcome != "blank":
         console.print(f"\n{escape(question.answer)}", style="dim")
         console.print(f"{question.notebook}: {escape(question.section)}\n", style="dim")

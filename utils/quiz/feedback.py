@@ -158,13 +158,15 @@ def _is_word_list(answer: str, tokens: list[Token]) -> bool:
     return len(tokens) > 40 and len(every) - len(tokens) < 0.12 * len(every)
 
 
+LONGEST_NUMBER = 12  # words: more than these are no answer to "which number?"
 _NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)?|[.,]\d+)"
 
 
-def read_numbers(answer: str, words: Words) -> list[float]:
+def read_numbers(answer: str) -> list[float]:
     """The numbers an answer states: "20 %", "1/5", "1,5", "two"; what stands after "=" if it does."""
-    spelt = dict(zip(_SPELT, map(str, range(11)), strict=True))
-    text = re.sub(r"[a-z]+", lambda m: spelt.get(m[0], m[0]), answer[:LONGEST_READ].lower())
+    text = answer[:LONGEST_READ].lower()
+    if plain(text) in _SPELT:
+        return [float(_SPELT.index(plain(text)))]
     text = re.split(r"[=:]|->", text)[-1]
     text = re.sub(rf"{_NUMBER}\s*[-+*]\s*{_NUMBER}", " ", text)  # "1+1" is asked, not answered
     found = re.finditer(rf"({_NUMBER})(?:\s*/\s*({_NUMBER}))?\s*(%|per ?cent)?", text)
@@ -183,7 +185,9 @@ def check_number(answer: str, value: float, tolerance: float, words: Words) -> F
     """Judge a number, however it is written."""
     if is_blank(answer, words):
         return BLANK
-    numbers = read_numbers(answer, words)
+    numbers = read_numbers(answer)
+    if len(plain(answer).split()) > LONGEST_NUMBER:
+        return Feedback("wrong", 0.0, "That is a whole story; write only the number.")
     if not numbers:
         return Feedback("wrong", 0.0, "There is no number in this answer; write one, like 0.25.")
     if len(set(numbers)) > 1:
@@ -216,12 +220,16 @@ _DIFFERS = {"different", "not the same", "differs", "no match"}
 def check_sketch(answer: str, words: Words) -> Feedback | None:
     """How the learner says a sketch compares with our picture; None if the answer describes one."""
     said = plain(answer)
-    if said in _SAME | words.done:
+    if said in _SAME:
         return Feedback("right", 1.0, "Your sketch and our picture agree.")
     if said in _CLOSE:
         return Feedback("partial", 0.5, "Look what our picture has that yours lacks, and add it.")
     if said in _DIFFERS:
         return Feedback("wrong", 0.0, "Follow our picture arrow by arrow, then sketch it again.")
+    if said in words.done:
+        return Feedback(
+            "wrong", 0.0, "How does it compare with our picture: same, close or different?"
+        )
     return None
 
 

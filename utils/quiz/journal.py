@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +42,10 @@ class JournalError(RuntimeError):
 
 class _Damaged(Exception):
     """The file is there and cannot be read as a database."""
+
+
+# The last: Python cannot decode what SQLite says when a name in a damaged file is no text.
+DATABASE_ERRORS = (_Damaged, sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Event:
     at: str
     kind: str
     key: str
-    body: dict = field(default_factory=dict)
+    body: dict
 
 
 def _create_answers(db: sqlite3.Connection) -> None:
@@ -92,12 +96,13 @@ def _answers_to_events(db: sqlite3.Connection) -> None:
         " key TEXT NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL)"
     )
     db.execute("CREATE INDEX events_by_kind ON events (kind, key)")
-    rows = db.execute("SELECT at, question_id, answer, outcome, score FROM answers ORDER BY id")
-    db.executemany(INSERT, map(_event_of_answer, rows.fetchall()))
+    rows = db.execute(f"{ALL_OF_VERSION_1} ORDER BY id").fetchall()
+    db.executemany(INSERT, [_event_of_answer(row[1:]) for row in rows])
     db.execute("DROP TABLE answers")
 
 
 ALL = "SELECT id, at, kind, key, body, checksum FROM events"
+ALL_OF_VERSION_1 = "SELECT id, at, question_id, answer, outcome, score FROM answers"
 # MIGRATIONS[n] takes a file of version n to version n + 1, inside one transaction.
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_create_answers, _answers_to_events]
 INSERT = "INSERT INTO events (at, kind, key, body, checksum) VALUES (?, ?, ?, ?, ?)"
@@ -162,12 +167,12 @@ class Journal:
 
         Raises `KeyError` when the question has no answer yet.
         """
-        if outcome not in SCORES:
-            raise ValueError(f"outcome {outcome!r} is none of {', '.join(SCORES)}")
-        given = [event.id for event in self.history(question_id) if _is_answer(event)]
-        if not given:
+        if outcome not in SCORES or outcome == "blank":
+            raise ValueError(f"outcome {outcome!r}: right, partial or wrong")
+        held = self.latest(question_id)
+        if held is None:
             raise KeyError(f"{question_id} has no answer to overrule")
-        self._add("overrule", question_id, {"answer_id": given[-1], "outcome": outcome})
+        self._add("overrule", question_id, {"answer_at": held.at, "outcome": outcome})
 
     def latest(self, question_id: str) -> Answer | None:
         """The answer that holds for a question; a blank one does not replace an earlier answer."""
@@ -309,7 +314,7 @@ class Journal:
         while True:
             try:
                 return operation()
-            except (_Damaged, sqlite3.DatabaseError, OSError) as error:
+            except (*DATABASE_ERRORS, OSError) as error:
                 if repair and _is_damage(error):
                     self._attempt(self._set_aside, repair=False)
                     repair = False
@@ -324,14 +329,13 @@ class Journal:
         with closing(_connect(_beside(self.path, "-repair"))) as lock, _transaction(lock):
             try:
                 return self._check()  # another kernel has done it while this one waited
-            except (_Damaged, sqlite3.DatabaseError) as error:
+            except DATABASE_ERRORS as error:
                 if not _is_damage(error):
                     raise
-            aside = _free_name(self.path)
+            rows, aside = _salvage(self.path), _free_name(self.path)
             for suffix in reversed(SIBLINGS):
                 if _beside(self.path, suffix).exists():
                     _beside(self.path, suffix).rename(_beside(aside, suffix))
-            rows = _salvage(aside)
             self._insert(rows)
             self.notices.append(
                 f"Your file of answers was damaged. It was kept as {aside.name} and another begun,"
@@ -360,33 +364,27 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _is_damage(error: Exception) -> bool:
-    return isinstance(error, _Damaged) or any(word in str(error) for word in DAMAGE)
+    said = any(word in str(error) for word in DAMAGE)
+    return said or isinstance(error, _Damaged | UnicodeDecodeError)
 
 
 def _identity(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
 
 
-def _is_answer(event: Event) -> bool:
-    return event.kind == "answer" and event.body["outcome"] != "blank"
-
-
 def _fold(events: list[Event]) -> dict[str, Answer]:
     """Answers and overrulings, oldest first, to the one answer that holds for each question."""
-    held: dict[str, tuple[int, Answer]] = {}
+    held: dict[str, Answer] = {}
     for event in events:
-        body = event.body
-        if _is_answer(event):
-            verdict = body["outcome"]
-            answer = Answer(
-                event.key, body["answer"], verdict, body["score"], event.at, body["source"], verdict
+        body, before = event.body, held.get(event.key)
+        if event.kind == "answer" and body["outcome"] != "blank":
+            held[event.key] = Answer(event.key, at=event.at, verdict=body["outcome"], **body)
+        elif event.kind == "overrule" and before and before.at == body["answer_at"]:
+            outcome = body["outcome"]
+            held[event.key] = replace(
+                before, outcome=outcome, score=SCORES[outcome], overruled=True
             )
-            held[event.key] = event.id, answer
-        elif event.kind == "overrule" and held.get(event.key, (0,))[0] == body["answer_id"]:
-            given = vars(held[event.key][1]) | {"outcome": body["outcome"], "overruled": True}
-            given["score"] = SCORES[body["outcome"]]
-            held[event.key] = body["answer_id"], Answer(**given)
-    return {key: answer for key, (_, answer) in held.items()}
+    return held
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -405,21 +403,15 @@ def _free_name(path: Path) -> Path:
 
 def _salvage(path: Path) -> list[tuple]:
     """The events of a damaged file that can be read, oldest first; the file is not touched."""
-    queries = [
-        (ALL + " ORDER BY id", tuple),
-        (
-            "SELECT id, at, question_id, answer, outcome, score FROM answers ORDER BY id",
-            _event_of_answer,
-        ),
-    ]
+    queries = [(ALL, tuple), (ALL_OF_VERSION_1, _event_of_answer)]
     found: dict[int, tuple] = {}
     with TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         copy.write_bytes(_whole_pages(path.read_bytes()))
-        with suppress(sqlite3.DatabaseError), closing(_connect(copy)) as db:
+        with suppress(*DATABASE_ERRORS), closing(_connect(copy)) as db:
             for query, as_event in queries:
-                for direction in ("", " DESC"):  # from both ends towards the damage
-                    for number, *row in _rows(db, query + direction):
+                for direction in ("ASC", "DESC"):  # from both ends towards the damage
+                    for number, *row in _rows(db, f"{query} ORDER BY id {direction}"):
                         if _is_sound(event := as_event(row)):
                             found[number] = event
     return [found[number] for number in sorted(found)]
@@ -435,7 +427,7 @@ def _whole_pages(content: bytes) -> bytes:
 def _rows(db: sqlite3.Connection, query: str) -> Iterator[tuple]:
     try:
         yield from db.execute(query)
-    except (sqlite3.DatabaseError, OverflowError):
+    except DATABASE_ERRORS:
         return
 
 
@@ -444,7 +436,10 @@ def _sentence(error: Exception, where: str | Path) -> str:
     folder = Path(where).parent
     reason = str(error)
     if "full" in reason or "disk I/O" in reason or getattr(error, "errno", 0) == 28:
-        what = f"there is no room left on the disk of {folder}. Free some space and try again"
+        what = (
+            f"there is no room left on the disk of {folder}, or the disk fails. Free some space"
+            " and try again"
+        )
     elif "locked" in reason:
         what = f"another program is holding {where}. Close it and try again"
     else:

@@ -81,7 +81,9 @@ def run_code(
         text = output.read(4 * SHOWN).decode("utf-8", "replace")
     passed = [bool(messages.get(f"check {number}")) for number in range(len(checks))]
     error = messages.get("error")
-    if timed_out:
+    if timed_out and "ready" not in messages:
+        error = f"Python and its libraries did not start within {START:g} seconds: try again"
+    elif timed_out:
         error = f"stopped after {seconds:g} seconds: is there a loop that never ends?"
     elif "done" not in messages:
         error = error or _last_words(process.returncode)

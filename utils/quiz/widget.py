@@ -341,7 +341,7 @@ def reveal(key: str, answer: object) -> None:
 def progress() -> None:
     """Show how far you have come: a picture, and the same as a table."""
     try:
-        counts = schedule.progress(Journal(), load_bank())
+        counts = dict(sorted(schedule.progress(Journal(), load_bank()).items()))
     except JournalError as error:
         return _publish(html.note(str(error)), str(error))
     picture = html.png(_progress_picture(counts))

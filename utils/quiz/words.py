@@ -65,8 +65,6 @@ class Words:
         """Whether `word` denies what comes after it."""
         if word in ("instead", "rather"):
             return following in ("of", "than")
-        if following in ("only", "just", "merely", "simply"):
-            return False
         return word in self.negations or word.endswith(("n't", "n’t"))  # noqa: RUF001
 
 
@@ -111,11 +109,12 @@ def read(answer: str, words: Words, vocabulary: Collection[str] = ()) -> list[To
         if match["sentence"] or match["comma"] or match["colon"] or word in words.breaks:
             sentence += bool(match["sentence"])
             clause += not match["colon"]  # "metric: for people" stays one clause
-            reach = 0
+            reach = reach if word == "or" else 0  # "not fast or cheap" denies both
         elif words.negates(word, next_word):
             # "No, …" and "no it can" answer the question, they deny nothing that follows.
             answers_no = word == "no" and (not next_word or next_word in words.small)
-            reach = 0 if answers_no else NEGATION_REACH
+            only = next_word in ("only", "just", "merely", "necessarily")
+            reach = 0 if answers_no or only else NEGATION_REACH
             itself = {words.meaning(word): match.end()}
             tokens.append(Token(word, *match.span(), itself, sentence, clause, negation=True))
         elif word not in words.small:

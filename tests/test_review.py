@@ -1,0 +1,196 @@
+"""When questions come back, how far the learner is, and the Anki deck, read back."""
+
+import sqlite3
+import zipfile
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+
+import pytest
+
+from utils.quiz.anki import as_html, write_apkg
+from utils.quiz.journal import Journal
+from utils.quiz.review import due, next_due, overrule_review, progress, record_review
+
+NOW = datetime(2026, 3, 1, 9, 0, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return Journal(tmp_path / "answers.sqlite3")
+
+
+def answer(mine, id, outcome, at=NOW):
+    mine.record_answer(id, "words", outcome, {"right": 1, "partial": 0.5}.get(outcome, 0))
+    return record_review(mine, id, outcome, at)
+
+
+def days(at, since=NOW):
+    return (at - since) / DAY
+
+
+def test_better_answers_come_back_later(mine):
+    dates = [answer(mine, id, id) for id in ("wrong", "partial", "right")]
+    assert days(dates[0]) == days(dates[1]) == 1 and days(dates[2]) == 2
+    for _ in range(3):  # answered again each time it is due
+        dates = [answer(mine, id, id, at) for id, at in zip(mine.reviews(), dates, strict=True)]
+    assert dates[0] < dates[1] < dates[2]
+    assert days(dates[2]) > 60 and days(dates[0]) < 10
+
+
+def test_same_answers_give_same_dates(mine, tmp_path):
+    other = Journal(tmp_path / "other.sqlite3")
+    for at, outcome in [(NOW, "right"), (NOW + 3 * DAY, "wrong"), (NOW + 4 * DAY, "right")]:
+        assert answer(mine, "intro-01", outcome, at) == answer(other, "intro-01", outcome, at)
+    assert mine.reviews() == other.reviews()
+
+
+def test_a_question_enters_when_first_answered(mine):
+    bank = ["intro-01", "intro-02", "intro-03"]
+    assert due(mine, bank, NOW) == [] and next_due(mine, bank, NOW) is None
+    answer(mine, "intro-02", "blank")
+    assert mine.reviews() == {} and due(mine, bank, NOW + 9 * DAY) == []
+    at = answer(mine, "intro-02", "wrong")
+    assert due(mine, bank, NOW) == [] and next_due(mine, bank, NOW) == at
+    assert due(mine, bank, at) == ["intro-02"] and next_due(mine, bank, at) is None
+
+
+def test_longest_overdue_first_and_only_what_the_bank_has(mine):
+    answer(mine, "intro-03", "right", NOW + 2 * DAY)
+    answer(mine, "intro-01", "right", NOW)
+    answer(mine, "gone-01", "right", NOW)
+    assert due(mine, ["intro-03", "intro-02", "intro-01"], NOW + 9 * DAY) == [
+        "intro-01",
+        "intro-03",
+    ]
+
+
+def test_checks_of_one_sitting_are_one_review(mine):
+    first = answer(mine, "intro-01", "wrong")
+    assert answer(mine, "intro-01", "right", NOW + timedelta(minutes=5)) == first
+    assert record_review(mine, "intro-01", "blank", NOW + 3 * DAY) == first
+    assert len(mine.review_log("intro-01")) == 1
+    assert answer(mine, "intro-01", "right", NOW + DAY) > first
+    assert [log["rating"] for log in mine.review_log("intro-01")] == [1, 3]
+
+
+def test_overruling_judges_the_same_review_again(mine, tmp_path):
+    answer(mine, "intro-01", "wrong")
+    mine.overrule("intro-01", "right")
+    other = Journal(tmp_path / "other.sqlite3")
+    at = answer(other, "intro-01", "right")
+    assert overrule_review(mine, "intro-01", "right") == at
+    assert overrule_review(mine, "intro-01", "wrong") < at
+    assert overrule_review(mine, "intro-01", "right") == at
+    assert mine.reviews()["intro-01"]["card"] == other.reviews()["intro-01"]["card"]
+    assert overrule_review(mine, "intro-02", "right") is None
+
+
+def test_an_answer_whose_review_was_lost_is_due(mine):
+    mine.record_answer("intro-01", "killed right after this", "right", 1.0)
+    assert due(mine, ["intro-01"], datetime.now(timezone.utc) + DAY) == ["intro-01"]
+
+
+def test_any_time_zone(mine):
+    tokyo = timezone(timedelta(hours=9))
+    at = answer(mine, "intro-01", "right", NOW.astimezone(tokyo))
+    assert due(mine, ["intro-01"], at.astimezone(tokyo)) == ["intro-01"]
+    assert days(at) == 2
+
+
+# -- progress and Anki -----------------------------------------------------------------------------
+
+
+def question(id, notebook="01_pet_classifier", **more):
+    known = {"id": id, "notebook": notebook, "section": "Loss & metric", "kind": "short"}
+    return SimpleNamespace(**known | {"text": f"What is {id}?", "answer": "This."} | more)
+
+
+def test_progress_by_chapter(mine):
+    bank = [question(f"intro-0{n}") for n in range(1, 6)] + [question("mnist-01", "06_mnist")]
+    for id, outcome in [("intro-01", "right"), ("intro-02", "partial"), ("intro-03", "wrong")]:
+        answer(mine, id, outcome)
+    answer(mine, "intro-04", "blank")
+    mine.overrule("intro-03", "right")
+    counts = progress(mine, bank, NOW + DAY)
+    assert counts["01_pet_classifier"] == {
+        "questions": 5,
+        "answered": 3,
+        "right": 2,
+        "partial": 1,
+        "wrong": 0,
+        "due": 2,
+    }
+    assert counts["06_mnist"] == dict.fromkeys(counts["06_mnist"], 0) | {"questions": 1}
+    assert progress(mine, {q.id: q for q in bank}, NOW + DAY) == counts
+
+
+def read_deck(path, folder):
+    with zipfile.ZipFile(path) as archive:
+        assert {"collection.anki2", "media"} <= set(archive.namelist())
+        archive.extract("collection.anki2", folder)
+    with closing(sqlite3.connect(folder / "collection.anki2")) as db:
+        notes = db.execute("SELECT guid, mid, flds, tags FROM notes").fetchall()
+        cards = db.execute("SELECT did FROM cards").fetchall()
+    fields = {row[2].split("\x1f")[0]: row[2].split("\x1f") for row in notes}
+    return fields, {row[2].split("\x1f")[0]: row[:2] for row in notes}, cards, notes
+
+
+def test_deck_is_read_back(tmp_path):
+    questions = [
+        question("intro-01"),
+        question("intro-02", text="Is 1 < 2 & `a<b>`?", answer="<script>alert(1)</script>\nYes."),
+        question("intro-03", text="Run:\n```python\nif a < b:\n    print(1)\n```\nWhat comes?"),
+        question("intro-04", kind="task"),
+        question("intro-05", kind="choice", options=[SimpleNamespace(text="a <b>")]),
+        question("mnist-01", "06_mnist", answer="{{c1::no cloze}} \\(x\\) $x$"),
+    ]
+    assert write_apkg(questions, tmp_path / "new" / "course.apkg") == 5
+    fields, _, cards, notes = read_deck(tmp_path / "new" / "course.apkg", tmp_path)
+    assert sorted(fields) == ["intro-01", "intro-02", "intro-03", "intro-05", "mnist-01"]
+    assert len({did for (did,) in cards}) == 2 and len(cards) == 5
+    assert fields["intro-02"][1] == "Is 1 &lt; 2 &amp; <code>a&lt;b&gt;</code>?"
+    assert fields["intro-02"][2] == "&lt;script&gt;alert(1)&lt;/script&gt;<br>Yes."
+    assert fields["intro-03"][1] == (
+        "Run:<pre><code>if a &lt; b:\n    print(1)</code></pre>What comes?"
+    )
+    assert fields["intro-05"][1] == "What is intro-05?<br>- a &lt;b&gt;"
+    assert fields["intro-01"][3] == "01_pet_classifier, Loss &amp; metric"
+    assert all(" intro " in tags or " mnist " in tags for *_, tags in notes)
+
+
+def test_importing_again_updates(tmp_path):
+    write_apkg([question("intro-01"), question("intro-02")], tmp_path / "old.apkg")
+    write_apkg([question("intro-02", text="Better?"), question("intro-03")], tmp_path / "new.apkg")
+    _, old, old_cards, _ = read_deck(tmp_path / "old.apkg", tmp_path)
+    fields, new, new_cards, _ = read_deck(tmp_path / "new.apkg", tmp_path)
+    assert old["intro-02"] == new["intro-02"] and fields["intro-02"][1] == "Better?"
+    assert new["intro-03"][0] not in {guid for guid, _ in old.values()}
+    assert set(old_cards) == set(new_cards)
+
+
+def test_deck_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "course.apkg"
+    write_apkg([question("intro-01")], path)
+    before = path.read_bytes()
+    with pytest.raises(AttributeError):
+        write_apkg([SimpleNamespace(id="broken", kind="short")], path)
+    (tmp_path / "course.apkg.part").mkdir()
+    with pytest.raises(OSError):
+        write_apkg([question("intro-02")], path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("a\n\nb", "a<br><br>b"),
+        ("```\nx\n```", "<pre><code>x</code></pre>"),
+        ("```\nx", "```<br>x"),
+        ("`<`>`", "<code>&lt;</code>&gt;`"),
+    ],
+)
+def test_html(text, shown):
+    assert as_html(text) == shown
