@@ -136,7 +136,7 @@ def train(recipe: Recipe, folder: Path, seed: int) -> tuple[float, float]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=2, help="how often each recipe trains")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each recipe trains")
     parser.add_argument("--steps", action="store_true", help="also each step of ours by itself")
     options = parser.parse_args()
     use_device()
@@ -148,6 +148,7 @@ def main() -> None:
         for seed in range(options.rounds):
             for recipe in recipes:
                 rows[recipe.name].append(train(recipe, folder, seed))
+                print(f"round {seed + 1}: {recipe.name}, {rows[recipe.name][-1][0]:.1f} s/epoch")
     report(rows)
 
 
