@@ -420,8 +420,8 @@ def _judge_training(model: nn.Module, epochs: int, lr: float) -> Verdict | None:
         return Verdict(False, f"fit({epochs}, lr) does not go through dls.train {epochs} times")
     return Verdict(
         False,
-        "the parameters are not those that plain SGD reaches; are they all in the step, is lr used, "
-        "and is the model in train mode at the start of each epoch?",
+        "the parameters are not those that plain SGD reaches; are they all in the step, is lr "
+        "used, and is the model in train mode at the start of each epoch?",
     )
 
 
@@ -433,7 +433,7 @@ def _judge_history(learn: object, epochs: int, lr: float) -> Verdict | None:
         return Verdict(False, shape)
     wanted = torch.tensor(_reference(epochs, lr)[1])
     if told.shape != wanted.shape:
-        return Verdict(False, f"{shape}; it has the shape {tuple(told.shape)}, not {tuple(wanted.shape)}")
+        return Verdict(False, f"{shape}; its shape is {tuple(told.shape)}")
     right = torch.isclose(told, wanted, atol=1e-4).all(0).tolist()
     if all(right):
         return None
@@ -445,7 +445,7 @@ def _judge_history(learn: object, epochs: int, lr: float) -> Verdict | None:
 def _count(cls: type) -> Verdict:
     lines = _lines_of(cls)
     if lines and lines >= MOST_LINES:
-        return Verdict(False, f"it works, and has {lines} lines; fewer than {MOST_LINES} are asked for")
+        return Verdict(False, f"it works, in {lines} lines; fewer than {MOST_LINES} are wanted")
     told = f" in {lines} lines" if lines else ""
     return Verdict(True, f"{cls.__name__} trains as plain SGD does and reports it{told}.")
 
@@ -497,9 +497,8 @@ def judge_ten(model: Callable, x: Tensor, y: Tensor, at_least: float, most: int)
         with torch.no_grad():
             scores = model(x)
         if scores.shape != (len(x), 10):
-            return Verdict(
-                False, f"it should give ten scores for each image; its shape is {tuple(scores.shape)}"
-            )
+            shape = tuple(scores.shape)
+            return Verdict(False, f"it should give ten scores for each image; its shape is {shape}")
         accuracy = (scores.argmax(1) == y).float().mean().item()
     except Exception as error:
         return _crashed("your model", error)
