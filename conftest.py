@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from utils.paths import path_with_course
+
 FOLDERS = pytest.StashKey[Path]()
 
 
@@ -29,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "COURSE_DEVICE": device,
         "COURSE_DATA": "sample",
         "COURSE_STRICT": "1",
+        "PATH": path_with_course(),
         "COURSE_HOME": str(folder / "home"),
         "COURSE_CACHE": str(folder / "cache"),
     }

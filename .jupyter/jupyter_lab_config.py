@@ -1,13 +1,17 @@
 """JupyterLab as a quiet room: the course's notebooks in the file list, and nothing that pops up."""
 
+import os
 from pathlib import Path
 
-c = get_config()  # noqa: F821 (Jupyter defines it when it reads this file)
-here = Path(__file__).resolve().parent
+from utils.paths import NOTEBOOKS, path_with_course
 
-c.ServerApp.root_dir = str(here.parent / "notebooks")
+c = get_config()  # noqa: F821 (Jupyter defines it when it reads this file)
+os.environ["PATH"] = path_with_course()  # so that kernels and terminals find `course`
+
+c.ServerApp.root_dir = str(NOTEBOOKS)
 c.ServerApp.ip = "127.0.0.1"
 c.LabApp.default_url = "/lab/tree/00_start_here.ipynb"
-c.LabApp.app_settings_dir = str(here / "settings")
+c.LabApp.app_settings_dir = str(Path(__file__).resolve().parent / "settings")
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+c.LabApp.extension_manager = "readonly"  # installing extensions needs a network, and is not needed

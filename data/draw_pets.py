@@ -13,10 +13,13 @@ import argparse
 import io
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from draw import BREEDS, Animal, Background, Light, Occluder, Pose, Scene, render
+from draw.animal import camera_for
+from draw.body import pose_animal
 from draw.scene import BACKGROUNDS
 from PIL import Image, ImageDraw
 
@@ -40,9 +43,9 @@ def pet_scene(breed: str, rng: np.random.Generator) -> Scene:
     """Choose how a pet is photographed: close or far, in the open or hidden, in any light."""
     size = SIZES[int(rng.integers(len(SIZES)))]
     variant = int(rng.integers(1 << 30))
-    view = str(rng.choice(["head", "whole", "far", "back"], p=[0.5, 0.39, 0.06, 0.05]))
-    animal = FRAMING[view](breed, variant, rng)
-    trouble = str(rng.choice(["none", "hidden", "dim", "blurred"], p=[0.56, 0.22, 0.12, 0.1]))
+    view = str(rng.choice(["head", "whole", "far", "back"], p=[0.7, 0.25, 0.02, 0.03]))
+    animal = _head_in_frame(FRAMING[view](breed, variant, rng), size)
+    trouble = str(rng.choice(["none", "hidden", "dim", "blurred"], p=[0.76, 0.12, 0.06, 0.06]))
     if view == "far" and trouble != "blurred":  # one trouble at a time: people must still see it
         trouble = "none"
     return Scene(
@@ -52,7 +55,7 @@ def pet_scene(breed: str, rng: np.random.Generator) -> Scene:
         animals=(animal,),
         occluders=_in_front(animal, rng) if trouble == "hidden" else (),
         defocus=rng.uniform(0.9, 1.8) if trouble == "blurred" else rng.uniform(0, 0.35),
-        grain=rng.uniform(0.004, 0.022),
+        grain=rng.uniform(0.004, 0.015),
         tags=(view, trouble),
     )
 
@@ -67,7 +70,7 @@ def _pose(
         stance=str(rng.choice(stances)),
         yaw=yaw,
         head_yaw=float(np.clip(-0.75 * yaw + aside, -75, 75)),
-        head_pitch=rng.normal(3, 9),
+        head_pitch=rng.normal(2, 7),
         head_tilt=rng.normal(0, 9),
         stride=rng.uniform(-1, 1),
         mouth=rng.uniform(0.4, 1) if pants else 0.0,
@@ -80,14 +83,14 @@ ROOM = {"sit": 0.85, "stand": 0.75, "lie": 1.0}  # taller stances are drawn smal
 
 
 def _head(breed: str, variant: int, rng: np.random.Generator) -> Animal:
-    pose = _pose(breed, rng, rng.normal(0, 30), 22, ("sit", "sit", "lie"))
+    pose = _pose(breed, rng, rng.normal(0, 28), 14, ("sit", "sit", "lie"))
     x, y = rng.normal(0.5, 0.1), rng.normal(0.52, 0.08)
-    return Animal(breed, pose, x, y, rng.uniform(0.4, 0.72), "head", rng.uniform(-4, 25), variant)
+    return Animal(breed, pose, x, y, rng.uniform(0.44, 0.7), "head", rng.uniform(-4, 25), variant)
 
 
 def _whole(breed: str, variant: int, rng: np.random.Generator) -> Animal:
-    pose = _pose(breed, rng, rng.normal(0, 50), 22, ("sit", "stand", "lie"))
-    x, y, scale = rng.normal(0.5, 0.08), rng.uniform(0.88, 0.99), rng.uniform(0.27, 0.37)
+    pose = _pose(breed, rng, rng.normal(0, 40), 14, ("sit", "stand", "lie"))
+    x, y, scale = rng.normal(0.5, 0.08), rng.uniform(0.88, 0.99), rng.uniform(0.31, 0.41)
     scale *= ROOM[pose.stance]
     return Animal(breed, pose, x, y, scale, "feet", rng.uniform(2, 28), variant)
 
@@ -110,6 +113,14 @@ def _back(breed: str, variant: int, rng: np.random.Generator) -> Animal:
 FRAMING = {"head": _head, "whole": _whole, "far": _far, "back": _back}
 
 
+def _head_in_frame(animal: Animal, size: tuple[int, int], margin: float = 0.16) -> Animal:
+    """Shift the animal so that the middle of its head is not cut off: people must see which."""
+    _, head = pose_animal(animal, BREEDS[animal.breed]).frames["head"]
+    x, y = camera_for(animal, *size).project(head[:, None])[:, 0] / size
+    dx, dy = np.clip((x, y), margin, 1 - margin) - (x, y)
+    return replace(animal, x=float(animal.x + dx), y=float(animal.y + dy))
+
+
 def _place(view: str, rng: np.random.Generator) -> Background:
     soft = rng.uniform(1.5, 5) if view == "head" else rng.uniform(0.3, 2.5)
     kind = str(rng.choice(BACKGROUNDS))
@@ -125,7 +136,7 @@ def _light(dim: bool, rng: np.random.Generator) -> Light:
         colour=(1 + warm, 1.0, 1 - 1.3 * warm),
         ambient=(1 - 0.4 * warm, 1.0, 1 + 0.5 * warm),
         contrast=rng.uniform(0.35, 0.85),
-        exposure=rng.uniform(0.36, 0.55) if dim else rng.uniform(0.9, 1.2),
+        exposure=rng.uniform(0.42, 0.6) if dim else rng.uniform(0.9, 1.2),
     )
 
 
@@ -135,6 +146,8 @@ def _in_front(animal: Animal, rng: np.random.Generator) -> tuple[Occluder, ...]:
     low = animal.y + (0.2 if animal.anchor == "head" else -0.25)
     x = animal.x + rng.choice([-1, 1]) * rng.uniform(0.08, 0.3)
     y = rng.uniform(0.3, 0.8) if kind == "leaves" else low + rng.uniform(-0.15, 0.1)
+    if kind == "plant":  # its pot stands on the ground
+        y = rng.uniform(0.82, 0.92)
     if kind in ("blanket", "box", "fence"):
         y = max(y, animal.y + (0.12 if animal.anchor == "head" else -0.2))
     size = {"fence": 0.4, "chair": 0.35, "blanket": 0.4}.get(kind, 0.5) * rng.uniform(0.7, 1.1)

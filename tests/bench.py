@@ -109,7 +109,7 @@ def fastai_defaults() -> Iterator[None]:
 def learner(recipe: Recipe, folder: Path, seed: int) -> Learner:
     """A learner as `recipe` has it. `pretrained` only where the weights come as a package."""
     set_seed(seed)
-    path = presized(folder) / "images" if recipe.presize else folder / "images"
+    path = presized(folder / "images") if recipe.presize else folder / "images"
     dls = ImageDataLoaders.from_name_func(
         path, get_image_files(path), valid_pct=0.2, seed=seed, label_func=is_cat,
         item_tfms=Resize(recipe.size), bs=32, num_workers=recipe.workers,
@@ -144,7 +144,7 @@ def main() -> None:
     rows = {recipe.name: [] for recipe in recipes}
     with tempfile.TemporaryDirectory() as scratch:
         folder = enlarged(dataset("pets"), Path(scratch, "pets"))
-        presized(folder)  # once, as for a learner; the epochs are what is compared
+        presized(folder / "images")  # once, as for a learner; the epochs are what is compared
         for seed in range(options.rounds):
             for recipe in recipes:
                 rows[recipe.name].append(train(recipe, folder, seed))

@@ -72,7 +72,7 @@ def read_only(folder: str) -> None:
 
 
 def remount(folder: str, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True)
+    subprocess.run(["mount", "-o", f"remount,bind,{how}", folder], check=True)
 
 
 def file_limit(folder: str) -> None:

@@ -1,6 +1,7 @@
 """Where the course keeps its things: the repository, its data, and the learner's own folders."""
 
 import os
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -24,6 +25,11 @@ def course_home() -> Path:
 def course_cache() -> Path:
     """What can be made again (presized copies, timings); `COURSE_CACHE` moves it."""
     return _own_folder("COURSE_CACHE", platformdirs.user_cache_dir("whole-game", appauthor=False))
+
+
+def path_with_course() -> str:
+    """`PATH` with the environment's own commands first, so that `course` is found in notebooks."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def chapters() -> list[Path]:

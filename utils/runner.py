@@ -14,6 +14,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
+from utils.paths import path_with_course
+
 CELL_SECONDS = 1800  # the longest a single cell may take, on `full` without a GPU
 CELL_ID = re.compile(r"[^a-z0-9]+")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # points to a kernel that is gone
@@ -87,10 +89,11 @@ def execute(
             timeout=CELL_SECONDS,
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
+            extra_arguments=["--log-level=ERROR"],
             on_cell_start=tell,
         )
         try:
-            client.execute(env=os.environ | (env or {}))
+            client.execute(env=os.environ | {"PATH": path_with_course()} | (env or {}))
         except (CellExecutionError, DeadKernelError):
             failure = _failed_cell(notebook, headings)
     return time.perf_counter() - began, failure
@@ -124,9 +127,18 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
         cell.id = _cell_id(cell, number)
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop(WIDGET_VIEW, None)
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in map(_without_widget, cell.outputs) if out]
     return notebook
+
+
+def _without_widget(output: NotebookNode) -> NotebookNode | None:
+    """The output less its live widget; None when nothing is left of it."""
+    data = output.get("data")
+    if data is None:
+        return output
+    data.pop(WIDGET_VIEW, None)
+    return output if data else None
 
 
 def _cell_id(cell: NotebookNode, number: int) -> str:

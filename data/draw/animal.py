@@ -47,8 +47,7 @@ def draw_animal(
     breed = BREEDS[animal.breed]
     rig = pose_animal(animal, breed)
     solid = Solid(rig.parts)
-    scale = animal.scale * min(width, height) / 2
-    camera = Camera(animal.x * width, animal.y * height, scale, 22.0)
+    camera = camera_for(animal, width, height)
     hit, depth = _trace(solid, camera, width, height)
     image, parts = np.zeros((height, width, 3), np.float32), np.full((height, width), -1, np.int16)
     keypoints = _keypoints(rig, camera, depth)
@@ -60,11 +59,17 @@ def draw_animal(
     names = np.array([PART_NAMES.index(p.name) if not p.carve else -1 for p in rig.parts])
     parts[hit.y, hit.x] = names[hit.part]
     canvas = _Canvas(image, parts)
-    _comb(canvas, hit, rig, breed, camera, bare, rng)
+    _comb(canvas, hit, rig, breed, camera.scale, bare, rng)
     if breed.head.whiskers:
         _whiskers(canvas, rig, breed, camera, rng)
     image, alpha, parts = canvas.result()
     return Layer(image, alpha, parts, keypoints, feet)
+
+
+def camera_for(animal: Animal, width: int, height: int) -> Camera:
+    """Return the camera that puts the animal's anchor at its place in the frame."""
+    scale = animal.scale * min(width, height) / 2
+    return Camera(animal.x * width, animal.y * height, scale, 22.0)
 
 
 def _trace(solid: Solid, camera: Camera, width: int, height: int) -> tuple[Hit, np.ndarray]:
@@ -224,7 +229,7 @@ def _comb(
     hit: Hit,
     rig: Rig,
     breed: Breed,
-    camera: Camera,
+    scale: float,
     bare: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
@@ -232,59 +237,56 @@ def _comb(
     length = _lengths(hit, rig, breed)
     if not length.max() > 0:
         return
-    flow = _combing(hit, rig)
-    lift = 0.1 + np.minimum(0.9, 0.2 + length) * smoothstep(0.5, 0.0, hit.normal[2])
-    direction = (flow + hit.normal * lift)[:2] * np.array([[1], [-1]])
     edge = smoothstep(0.55, 0.1, hit.normal[2])
-    n = len(hit.x)
-    count = min(int(n / 5) + 400, 16000)
     weight = (1 + 2.5 * edge) * (length > 0) * (bare < 0.3)
-    roots = rng.choice(n, count, p=weight / weight.sum())
-    base = np.asarray(canvas.colour, np.int16)
-    bareness = np.zeros(base.shape[:2], bool)
-    bareness[hit.y, hit.x] = bare > 0.3
-    px = length[roots] * camera.scale * rng.uniform(0.6, 1.35, count) + 1.0
-    wave = breed.fur.wave
-    angle = np.arctan2(direction[1, roots], direction[0, roots])
-    angle += wave * (rng.standard_normal(count) * 0.5 + 1.2 * fbm(hit.point.T[roots] * 1.7, 5, 2))
-    short = np.clip(np.hypot(*direction[:, roots]) + 0.25, 0.3, 1.1)
-    dx, dy = np.cos(angle) * px * short, np.sin(angle) * px * short
-    x, y = hit.x[roots] + rng.random(count), hit.y[roots] + rng.random(count)
-    tone = 1 + 0.1 * rng.standard_normal(count) + 0.12 * fbm(hit.point.T[roots] * 4, 3, 2)
-    colours = np.clip(base[hit.y[roots], hit.x[roots], :3] * tone[:, None], 0, 255).astype(int)
-    half = np.clip(0.03 * px + 0.5, 0.6, 1.3)
-    height, width = bareness.shape
-    tip = np.clip((y + dy).astype(int), 0, height - 1), np.clip((x + dx).astype(int), 0, width - 1)
-    mid = (
-        np.clip((y + dy / 2).astype(int), 0, height - 1),
-        np.clip((x + dx / 2).astype(int), 0, width - 1),
+    count = min(int(len(hit.x) / 5) + 400, 16000)
+    root = rng.choice(len(hit.x), count, p=weight / weight.sum())
+    place = hit.point.T[root]
+    wave = breed.fur.wave * (0.5 * rng.standard_normal(count) + 1.2 * fbm(place * 1.7, 5, 2))
+    step = _lean(hit, rig, length)[:, root]
+    angle = np.arctan2(step[1], step[0]) + wave
+    long = length[root] * scale * rng.uniform(0.6, 1.35, count) + 1.0
+    reach = long * np.clip(np.hypot(*step) + 0.25, 0.3, 1.1)
+    along = np.stack([np.cos(angle), np.sin(angle)], 1) * reach[:, None]
+    at = np.stack([hit.x[root], hit.y[root]], 1) + rng.random((count, 2))
+    tone = 1 + 0.1 * rng.standard_normal(count) + 0.12 * fbm(place * 4, 3, 2)
+    under = np.asarray(canvas.colour, np.float32)[hit.y[root], hit.x[root], :3]
+    colours = np.clip(under * tone[:, None], 0, 255).astype(int)
+    label = np.asarray(canvas.index)[hit.y[root], hit.x[root]]
+    keep = ~(
+        _over_bare(canvas, hit, bare, at + along) | _over_bare(canvas, hit, bare, at + along / 2)
     )
-    keep = ~(bareness[tip] | bareness[mid])
-    label = np.asarray(canvas.index)[hit.y[roots], hit.x[roots]]
-    norm = np.hypot(dx, dy) + 1e-6
-    ox, oy = -dy / norm * half, dx / norm * half
-    sag = 0.12 * px
-    hairs = np.stack(
-        [
-            x + ox,
-            y + oy,
-            x + dx * 0.6 + ox * 0.7,
-            y + dy * 0.6 + oy * 0.7 + sag * 0.2,
-            x + dx,
-            y + dy + sag,
-            x + dx * 0.6 - ox * 0.7,
-            y + dy * 0.6 - oy * 0.7 + sag * 0.2,
-            x - ox,
-            y - oy,
-        ],
-        1,
-    )
-    rim = edge[roots] > 0.4
+    hairs = _outlines(at, along, long)
     for i in np.flatnonzero(keep):
         hair = hairs[i].tolist()
         canvas.pen.polygon(hair, fill=(*colours[i].tolist(), 255))
-        if rim[i]:
+        if edge[root[i]] > 0.4:
             canvas.marker.polygon(hair, fill=int(label[i]))
+
+
+def _lean(hit: Hit, rig: Rig, length: np.ndarray) -> np.ndarray:
+    """Direction hair leans on the screen (2, N): as combed, and outwards near the outline."""
+    lift = 0.1 + np.minimum(0.9, 0.2 + length) * smoothstep(0.5, 0.0, hit.normal[2])
+    return (_combing(hit, rig) + hit.normal * lift)[:2] * np.array([[1], [-1]])
+
+
+def _over_bare(canvas: _Canvas, hit: Hit, bare: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Mask (N,) of the screen points (N, 2) that lie on an eye, a nose, a tongue."""
+    width, height = canvas.size
+    map_ = np.zeros((height, width), bool)
+    map_[hit.y, hit.x] = bare > 0.3
+    x, y = np.clip(xy.astype(int), 0, (width - 1, height - 1)).T
+    return map_[y, x]
+
+
+def _outlines(at: np.ndarray, along: np.ndarray, long: np.ndarray) -> np.ndarray:
+    """Polygons (N, 10) of hairs that taper from root to tip and sag a little."""
+    half = np.clip(0.03 * long + 0.5, 0.6, 1.3) / (np.hypot(*along.T) + 1e-6)
+    side = np.stack([-along[:, 1], along[:, 0]], 1) * half[:, None]
+    sag = np.stack([0 * long, 0.12 * long], 1)
+    waist, tip = at + 0.6 * along + 0.2 * sag, at + along + sag
+    corners = (at + side, waist + 0.7 * side, tip, waist - 0.7 * side, at - side)
+    return np.concatenate(corners, 1)
 
 
 def _whiskers(

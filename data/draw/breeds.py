@@ -43,7 +43,7 @@ class Body:
     length: float = 3.4  # chest to hip
     girth: float = 1.05  # radius of the chest
     height: float = 3.4  # ground to spine, standing
-    leg: float = 0.34  # radius of a leg
+    leg: float = 0.29  # radius of a leg
     neck: float = 1.15
     neck_width: float = 0.62
     tail: str = "long"  # or "curled", "short"
@@ -130,6 +130,28 @@ def _dog_coat(pattern: str, base: str, dark: str = "#1d1816", **more: object) ->
     return Coat(pattern, base, dark, eyes=eyes, nose=nose, skin="#a98074", **more)
 
 
+BEAR = replace(
+    DOG,
+    width=1.02,
+    height=0.95,
+    cheek=0.58,
+    muzzle=0.62,
+    muzzle_width=0.46,
+    taper=0.72,
+    muzzle_y=-0.3,
+    nose_ball=0.17,
+    nose=0.18,
+    eye=0.11,
+    eye_x=0.36,
+    eye_y=0.2,
+    ear="round",
+    ear_size=0.5,
+    ear_width=0.32,
+    ear_x=0.66,
+)
+BEAR_BODY = Body(4.2, 1.85, 4.3, 0.62, 1.2, 1.15, "short", 0.5, 0.3)
+
+
 _ROWS = (
     _row(
         "Siamese",
@@ -138,8 +160,8 @@ _ROWS = (
             CAT,
             width=0.92,
             cheek=0.42,
-            muzzle=0.46,
-            taper=0.7,
+            muzzle=0.24,
+            taper=0.75,
             ear_size=1.05,
             ear_width=0.5,
             ear_lean=0.55,
@@ -159,11 +181,11 @@ _ROWS = (
             width=1.08,
             height=0.95,
             cheek=0.62,
-            muzzle=0.08,
+            muzzle=0.0,
             muzzle_y=-0.22,
-            pads=0.28,
-            ear_size=0.55,
-            ear_width=0.34,
+            pads=0.25,
+            ear_size=0.6,
+            ear_width=0.42,
             ear_x=0.68,
             ear_lean=0.35,
             eye=0.26,
@@ -171,7 +193,7 @@ _ROWS = (
             eye_open=1.05,
         ),
         replace(
-            CAT_BODY, girth=1.25, length=3.0, height=2.9, leg=0.4, tail_length=2.8, tail_width=0.3
+            CAT_BODY, girth=1.25, length=3.0, height=2.9, leg=0.34, tail_length=2.8, tail_width=0.3
         ),
         Fur(0.36, 0.08, 0.34, 0.5, 0.1, 0.25),
         Coat("solid", "#f1ece4", "#c9bfb2", "#ffffff", 0.5, (COPPER, BLUE), "#cf938c"),
@@ -182,7 +204,7 @@ _ROWS = (
         "Bengal",
         "cat",
         replace(CAT, muzzle=0.2, ear_size=0.7, ear_width=0.42, pads=0.27),
-        replace(CAT_BODY, length=3.7, girth=1.0, leg=0.38),
+        replace(CAT_BODY, length=3.7, girth=1.0, leg=0.32),
         Fur(0.09, 0.05, 0.09, 0.1, 0.04),
         Coat("rosette", "#c98f4e", "#3a2416", "#f0dcc0", 0.6, (GREEN, GOLD), "#a3594c"),
         Coat("rosette", "#d9b98a", "#5a3c22", "#f4e8d4", 0.6, (GREEN, "#6fae9a"), "#a3594c"),
@@ -192,15 +214,15 @@ _ROWS = (
         "cat",
         replace(
             CAT,
-            muzzle=0.46,
-            muzzle_width=0.38,
+            muzzle=0.3,
+            muzzle_width=0.33,
             taper=0.92,
             ear_size=1.05,
             ear_width=0.46,
             ear_lean=0.18,
-            pads=0.29,
+            pads=0.25,
         ),
-        replace(CAT_BODY, length=3.9, girth=1.2, leg=0.42, tail_length=4, tail_width=0.34),
+        replace(CAT_BODY, length=3.9, girth=1.2, leg=0.36, tail_length=4, tail_width=0.34),
         Fur(0.26, 0.08, 0.34, 0.5, 0.14, 0.25),
         Coat("tabby", "#9a7850", "#3b2a1c", "#e6d6bc", 0.6, (GREEN, GOLD), "#a8665a"),
         Coat("tabby", "#b9b8b4", "#4b4a4a", "#f2f0ec", 0.6, (GREEN, GOLD), "#a8665a"),
@@ -211,7 +233,7 @@ _ROWS = (
         "Russian_Blue",
         "cat",
         replace(CAT, muzzle=0.2, ear_size=0.95, ear_width=0.45, ear_lean=0.42, eye_open=0.82),
-        replace(CAT_BODY, girth=0.95, leg=0.3),
+        replace(CAT_BODY, girth=0.95, leg=0.27),
         Fur(0.13, 0.06, 0.13, 0.13, 0.05),
         Coat(
             "solid", "#7e8794", "#565e6a", "#9aa2ae", 0.25, ("#7fb552", GREEN), "#5a5660", "#a08a90"
@@ -224,7 +246,7 @@ _ROWS = (
         "Egyptian_Mau",
         "cat",
         replace(CAT, muzzle=0.2, ear_size=0.88, eye=0.25, eye_slant=10, eye_open=0.95),
-        replace(CAT_BODY, girth=0.92, leg=0.3),
+        replace(CAT_BODY, girth=0.92, leg=0.27),
         Fur(0.1, 0.05, 0.1, 0.1, 0.04),
         Coat("spotted", "#c3bfb8", "#3c3a3a", "#efece6", 0.55, ("#a9c468", GREEN), "#a9665c"),
         Coat("spotted", "#b79a78", "#45301f", "#e8d8c0", 0.55, ("#a9c468", GREEN), "#a9665c"),
@@ -236,7 +258,7 @@ _ROWS = (
             CAT,
             width=1.03,
             cheek=0.56,
-            muzzle=0.3,
+            muzzle=0.14,
             ear_size=0.75,
             ear_lean=0.36,
             eye_slant=8,
@@ -253,8 +275,8 @@ _ROWS = (
             CAT,
             width=0.88,
             cheek=0.46,
-            muzzle=0.38,
-            ear_size=1.2,
+            muzzle=0.22,
+            ear_size=1.1,
             ear_width=0.58,
             ear_lean=0.5,
             eye=0.25,
@@ -457,6 +479,46 @@ _ROWS = (
         Fur(0.55, 0.3, 0.5, 0.5, 0.16, 0.2),
         _dog_coat("yorkie", "#5a5c66", "#34353c", pale="#c18b4e", belly=0.5),
         _dog_coat("yorkie", "#3c3a3e", "#232226", pale="#b57a40", belly=0.5),
+    ),
+    _row(
+        "grizzly",
+        "bear",
+        replace(BEAR, width=1.1, cheek=0.64),
+        BEAR_BODY,
+        Fur(0.34, 0.14, 0.34, 0.2, 0.12, 0.25),
+        _dog_coat("solid", "#8a6038", "#4a3018", pale="#b98d5c", belly=0.3),
+        _dog_coat("solid", "#a67c4c", "#5c3e22", pale="#cba878", belly=0.3),
+    ),
+    _row(
+        "black",
+        "bear",
+        replace(BEAR, muzzle=0.72, ear_size=0.58),
+        replace(BEAR_BODY, girth=1.6, leg=0.54),
+        Fur(0.22, 0.1, 0.22, 0.15, 0.1, 0.2),
+        _dog_coat("black_bear", "#2a2728", "#161414", pale="#9a6c40", belly=0.0),
+    ),
+    _row(
+        "teddy",
+        "bear",
+        replace(
+            BEAR,
+            width=1.12,
+            muzzle=0.3,
+            muzzle_width=0.5,
+            taper=0.95,
+            eye=0.15,
+            eye_x=0.4,
+            eye_y=0.1,
+            ear_size=0.55,
+            ear_width=0.4,
+            nose_ball=0.14,
+            nose=0.15,
+        ),
+        replace(BEAR_BODY, length=2.0, girth=1.15, height=2.4, leg=0.46, neck=0.7),
+        Fur(0.1, 0.08, 0.1, 0.1, 0.08, 0.9),
+        _dog_coat("solid", "#c08a4c", "#9a6a38", pale="#ecd2a4", belly=0.9, eyes=("#120c0a",)),
+        _dog_coat("solid", "#dcbf94", "#b8966a", pale="#f4e4c8", belly=0.9, eyes=("#120c0a",)),
+        _dog_coat("solid", "#8c5a3c", "#6a402a", pale="#d8b088", belly=0.9, eyes=("#120c0a",)),
     ),
 )
 BREEDS = {row.name: row for row in _ROWS}

@@ -180,6 +180,11 @@ def _shiba(s: Surface, c: Coat) -> np.ndarray:
     return mix(_solid(s, c), rgb(c.pale), pale * c.belly)
 
 
+def _black_bear(s: Surface, c: Coat) -> np.ndarray:
+    muzzle = s.is_("muzzle") * smoothstep(0.75, 1.0, s.head[:, 2])
+    return mix(_solid(s, c), rgb(c.pale), 0.9 * muzzle)
+
+
 def _yorkie(s: Surface, c: Coat) -> np.ndarray:
     tan = np.where(
         s.on_head | s.is_("leg"),
@@ -215,6 +220,7 @@ PATTERNS: dict[str, Callable[[Surface, Coat], np.ndarray]] = {
     "ticked": _ticked,
     "mask": _mask,
     "shiba": _shiba,
+    "black_bear": _black_bear,
     "yorkie": _yorkie,
     "skin": _skin,
 }
@@ -286,7 +292,7 @@ def _eye(
     streaks = 1 + 0.12 * np.sin(17 * np.arctan2(y, x)) * smoothstep(0.2, 0.6, r)
     iris = rgb(eye) * ((0.9 + 0.35 * smoothstep(0.3, -0.7, y)) * streaks)[:, None]
     iris = mix(iris, 0.35 * iris, smoothstep(size - 0.2, size, r))
-    ball = mix(iris, rgb("#cfc5b8"), smoothstep(size - 0.03, size + 0.08, r))
+    ball = mix(iris, rgb("#a89c90"), smoothstep(size - 0.03, size + 0.08, r))
     ball = mix(ball, rgb("#0b0908"), smoothstep(1.1, 0.9, pupil))
     ball = ball * (1 - 0.4 * smoothstep(0.45, 0.95, v / gap))[:, None]
     glint = smoothstep(0.22, 0.13, np.hypot(x + 0.28, y - 0.32))

@@ -133,7 +133,7 @@ def _whiten(image: np.ndarray, regions: np.ndarray) -> np.ndarray:
 
 def _night(image: np.ndarray, parts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     grey = image.mean(-1, keepdims=True)
-    dim = (0.45 * image + 0.55 * grey) ** 1.25 * np.array([0.28, 0.36, 0.55])
+    dim = (0.45 * image + 0.55 * grey) ** 1.25 * np.array([0.42, 0.52, 0.78])
     return dim + rng.standard_normal(image.shape) * 0.015
 
 

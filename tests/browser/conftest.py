@@ -174,3 +174,14 @@ def tab_to(page: Page, target: Locator, most: int = 80) -> None:
         page.keyboard.press("Shift+Tab" if passed else "Tab")
     focused = page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
     raise AssertionError(f"Tab does not reach {target}; it is at {focused}")
+
+
+def go_to_cell(page: Page, number: int) -> None:
+    """Select a cell in command mode."""
+    page.keyboard.press("Escape")
+    cells = page.locator(".jp-Notebook-cell")
+    active = "cells => cells.findIndex(cell => cell.classList.contains('jp-mod-active'))"
+    steps = number - cells.evaluate_all(active)
+    for _ in range(abs(steps)):
+        page.keyboard.press("ArrowDown" if steps > 0 else "ArrowUp")
+    expect(cells.nth(number)).to_be_focused()

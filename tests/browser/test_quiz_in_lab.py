@@ -1,4 +1,4 @@
-"""The quiz in a real JupyterLab, by keyboard alone: what is answered stays, what is typed is text."""
+"""The quiz in a real JupyterLab, by keyboard alone: answers stay, and what is typed is text."""
 
 import re
 from collections.abc import Callable
@@ -7,12 +7,13 @@ import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Lab, open_notebook, tab_to, wait_for_kernel
+from tests.browser.conftest import Lab, go_to_cell, open_notebook, tab_to, wait_for_kernel
 from utils.quiz import load_bank
 
 NOTEBOOK = "quiz.ipynb"
 HOSTILE = r"<script>alert(1)</script> <img src=x onerror=alert(2)> $\LaTeX$ \(x^2\)"
 MATHS = "mjx-container, .MathJax"
+METADATA = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 CELLS = (
     'from utils.quiz.widget import guess, quiz, reveal\nquiz("00_start_here")',
     'quiz("01_pet_classifier")',
@@ -36,8 +37,7 @@ def dialogs(page: Page) -> list[str]:
 
 
 def write_notebook(lab: Lab) -> None:
-    notebook = nbformat.v4.new_notebook()
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    notebook = nbformat.v4.new_notebook(metadata=METADATA)
     # The formula shows that mathematics is typeset on this page, so that its absence means much.
     notebook.cells = [nbformat.v4.new_markdown_cell("$x^2$")]
     notebook.cells += [nbformat.v4.new_code_cell(source) for source in CELLS]
@@ -46,8 +46,7 @@ def write_notebook(lab: Lab) -> None:
 
 def run_cells(page: Page) -> None:
     """Run every cell from the top, staying on the last."""
-    page.keyboard.press("Escape")
-    tab_to(page, page.locator(".jp-Notebook-cell").first)
+    go_to_cell(page, 0)
     for _ in CELLS:
         page.keyboard.press("Shift+Enter")
     page.keyboard.press("Control+Enter")
@@ -82,8 +81,7 @@ def says(quiz: Locator, outcome: str) -> None:
 
 def restart_kernel(page: Page) -> None:
     """Press 0 twice in command mode, and confirm."""
-    page.keyboard.press("Escape")
-    tab_to(page, page.locator(".jp-Notebook-cell").last)
+    go_to_cell(page, 0)
     page.keyboard.press("0")
     page.keyboard.press("0")
     page.get_by_role("dialog").get_by_role("button", name="Confirm Kernel Restart").wait_for()
@@ -189,6 +187,45 @@ def test_what_is_typed_stays_text(page: Page, lab: Lab, dialogs: list[str]) -> N
     expect(page.locator(MATHS)).to_have_count(1)
     expect(page.locator(".jp-Notebook .wg-typed :is(script, img)")).to_have_count(0)
     assert "alert" not in dialogs
+
+
+def test_an_answer_that_cannot_be_kept_stays_in_the_box(page: Page, lab: Lab) -> None:
+    write_notebook(lab)
+    open_notebook(page, lab, NOTEBOOK)
+    run_cells(page)
+    start = card(page, START)
+    away = lab.home.rename(lab.home.with_name("away"))
+    lab.home.write_text("a file where the folder of answers was")
+    answer(page, start, "intro-07", "2", "Enter")
+    expect(start.get_by_role("alert")).to_contain_text("This was not saved")
+    expect(start.get_by_role("textbox")).to_have_value("2")
+    expect(start.locator(".wg-status")).to_have_text("0 of 3 answered · 0 right")
+    lab.home.unlink()
+    away.rename(lab.home)
+    page.keyboard.press("Enter")
+    says(start, "✓ Right")
+    expect(start.get_by_role("alert")).to_be_empty()
+    expect(start.locator(".wg-status")).to_have_text("1 of 3 answered · 1 right")
+
+
+def test_link_opens_the_section_that_teaches_it(page: Page, lab: Lab) -> None:
+    write_notebook(lab)
+    section = load_bank()["intro-07"].section
+    taught = nbformat.v4.new_notebook(metadata=METADATA)
+    texts = ["line\n\n" * 60, f"## {section}", "line\n\n" * 60]
+    taught.cells = [nbformat.v4.new_markdown_cell(text) for text in texts]
+    nbformat.write(taught, lab.folder / "00_start_here.ipynb")
+    open_notebook(page, lab, NOTEBOOK)
+    run_cells(page)
+    start = card(page, START)
+    answer(page, start, "intro-07", "3", "Enter")
+    says(start, "✗ Not yet")
+    tab_to(page, start.get_by_role("link", name=section))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", name="00_start_here.ipynb")).to_have_attribute(
+        "aria-selected", "true"
+    )
+    expect(page.get_by_role("heading", name=section)).to_be_in_viewport()
 
 
 def test_narrow_window(page: Page, lab: Lab, shot: Callable[[str], None]) -> None:

@@ -12,8 +12,6 @@ const CUT_OFF =
   "your answers, and what you have typed here, come back.";
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 
-let cards = 0; // makes the ids of labels unique on the page
-
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -30,10 +28,20 @@ function escaped(tag, attributes, html) {
   return node;
 }
 
+// JupyterLab shows a notebook that it has to open first at its top: wait for the heading and go there.
+async function scrollTo(notebook, anchor, tries = 50) {
+  const heading = `.jp-NotebookPanel:not(.lm-mod-hidden) [data-jupyter-id="${CSS.escape(anchor)}"]`;
+  for (let tried = 0; tried < tries; tried++) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const found = decodeURIComponent(location.pathname).endsWith(notebook) && document.querySelector(heading);
+    if (found) return found.scrollIntoView();
+  }
+}
+
 class Card {
   constructor(model, el) {
     this.model = model;
-    this.prefix = `wg-${++cards}`;
+    this.prefix = `wg-${Math.random().toString(36).slice(2)}`; // every card has this module anew
     this.waiting = new Map();
     this.listeners = {
       "change:card": () => this.cardChanged(),
@@ -187,10 +195,12 @@ class Card {
     const { outcome, headline, message, result, overrule, section } = this.card;
     this.result.replaceChildren();
     this.spoken.dataset.outcome = this.result.dataset.outcome = outcome ?? "";
-    const line = outcome ? [element("b", {}, headline), " ", message] : [];
+    const line = headline ? [element("b", {}, headline), " ", message] : [];
     // A live region speaks when it changes; emptied first, it also repeats the same verdict.
     this.spoken.setAttribute("aria-live", aloud ? "polite" : "off");
     this.spoken.replaceChildren(...line);
+    const compare = this.body.querySelector(".wg-compare");
+    if (compare) compare.hidden = result !== ""; // the result has the picture
     if (!outcome) return;
     this.result.append(escaped("div", {}, result));
     const buttons = overrule.map(({ outcome, label }) =>
@@ -204,9 +214,10 @@ class Card {
     const here = decodeURIComponent(location.pathname).match(/\/(?:tree|notebooks)\/(.*)$/)?.[1] ?? "";
     const path = here.replace(/[^/]*$/, "") + notebook;
     return element("a", {
+      onclick: () => scrollTo(notebook, anchor),
       href: `${encodeURIComponent(notebook)}#${anchor}`,
       "data-commandlinker-command": "rendermime:handle-local-link",
-      "data-commandlinker-args": JSON.stringify({ path, id: anchor }),
+      "data-commandlinker-args": JSON.stringify({ path, id: `#${anchor}` }),
     }, label);
   }
 
@@ -224,9 +235,11 @@ class Card {
       event.preventDefault();
       this.check();
     }
-    // JupyterLab would run or delete cells on these keys; only Escape and "save" are left to it.
+    // Escape leaves the card for its cell, as it leaves a cell's text.
+    if (event.key === "Escape") this.body.closest(".jp-Cell")?.focus();
+    // JupyterLab would run or delete cells on most keys; only "save" is left to it.
     const save = modified && event.key.toLowerCase() === "s";
-    if (event.key !== "Escape" && !save) event.stopPropagation();
+    if (!save) event.stopPropagation();
   }
 
   answer() {

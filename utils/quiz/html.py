@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from utils.quiz.bank import Question
 from utils.quiz.feedback import Feedback
+from utils.quiz.questions import ChoiceQuestion, Question
 
 # What stands for an outcome: a sign and a word, so that colour is never the only difference.
 OUTCOMES = {
@@ -84,13 +84,12 @@ def chosen_text(question: Question, answer: str) -> str:
 
 
 def verdict(question: Question, answer: str, feedback: Feedback, picture: str = "") -> str:
-    """What is shown under a checked answer: the answer, what it has and lacks, the model answer."""
-    rows = [("Your answer", typed(chosen_text(question, answer), _marks(question, feedback)))]
-    if question.kind in ("short", "draw", "code"):
-        rows.append(("It has", _ideas([f.idea for f in feedback.found], "✓")))
-        rows.append(("It lacks", _ideas(feedback.missing, "–")))  # noqa: RUF001 (a dash is meant)
+    """What is shown below the verdict: the answer with its marks, and the model answer."""
+    yours = typed(chosen_text(question, answer), _marks(question, feedback))
+    yours = f'<div class="wg-code">{yours}</div>' if question.kind == "code" else yours
+    rows = [("Your answer", yours)]
     if question.kind == "choice":
-        rows.append(("The options", _options_explained(question)))
+        rows.append(("The others", _options_explained(question, feedback.message)))
     rows.append(("Our picture", picture))
     rows.append(("One good answer", model_answer(question)))
     shown = [f"<dt>{name}</dt><dd>{body}</dd>" for name, body in rows if body]
@@ -101,17 +100,14 @@ def _marks(question: Question, feedback: Feedback) -> list[tuple[int, int, str]]
     return feedback.marked if question.kind in ("short", "draw") else []
 
 
-def _ideas(names: Sequence[str], sign: str) -> str:
-    items = "".join(f'<li><span aria-hidden="true">{sign}</span> {inline(n)}</li>' for n in names)
-    return f'<ul class="wg-ideas">{items}</ul>' if items else ""
-
-
-def _options_explained(question: Question) -> str:
+def _options_explained(question: ChoiceQuestion, message: str) -> str:
+    """Why each option is right or not; those that the message explains are left out."""
     rows = [
-        f"<li><b>{'✓ right' if o.right else '✗ not'}</b>: {inline(o.text)}. {inline(o.why)}</li>"
+        f"<li><b>{'✓ right' if o.right else '✗ not'}</b>: {inline(o.text)}: {inline(o.why)}</li>"
         for o in question.options
+        if f"{o.text}: {o.why}" not in message
     ]
-    return f'<ul class="wg-ideas">{"".join(rows)}</ul>'
+    return f'<ul class="wg-ideas">{"".join(rows)}</ul>' if rows else ""
 
 
 def model_answer(question: Question) -> str:

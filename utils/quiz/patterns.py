@@ -1,10 +1,10 @@
-"""The small language in which a question says how people put an idea (see data/questions/README.md)."""
+"""The small language for the ways people put an idea; data/questions/README.md explains it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from utils.quiz.words import Token, Words
+from utils.quiz.words import Token, Words, stem
 
 WINDOW = 10  # the words of a pattern stand within this many meaning-bearing words of each other
 _PART = re.compile(r"[!?]?\[[^\[\]]*\]|[^\s\[\]]+|[\[\]]")
@@ -17,6 +17,10 @@ class Element:
     phrases: tuple[tuple[str, ...], ...]
     group: int  # elements of a later group (after "..") must stand later in the answer
 
+    def may_be_in(self, said: Set[str]) -> bool:
+        """Whether an answer with these meanings can have it; quick, to pass over most patterns."""
+        return any(p[0] in said or p[0] == "not" or p[0][-1] == "*" for p in self.phrases)
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -28,15 +32,17 @@ class Pattern:
     optional: tuple[Element, ...]  # "?": what a whole answer may have besides
     whole: bool  # "=": the answer says nothing else
 
-    def vocabulary(self) -> set[str]:
-        """The meanings that it looks for, for the correction of typing errors."""
-        every = (
-            word
-            for e in (*self.elements, *self.optional)
-            for phrase in e.phrases
-            for word in phrase
-        )
-        return {word for word in every if word != "not" and not word.endswith("*")}
+    def may_be_in(self, said: Set[str]) -> bool:
+        """Whether an answer with these meanings can match."""
+        return all(element.may_be_in(said) for element in self.elements)
+
+    def vocabulary(self, words: Words) -> dict[str, str]:
+        """The words it looks for, with their meanings, for the correction of typing errors."""
+        written = re.findall(r"[^\W_]+\*?", self.source)
+        prefixes = {word: word for word in written if word.endswith("*")}
+        whole = {word: words.meaning(word) for word in written if word not in prefixes}
+        stems = {stem(word): meaning for word, meaning in whole.items()}
+        return prefixes | whole | stems | {meaning: meaning for meaning in whole.values()}
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from IPython.display import display
 
 from utils.quiz import html
 from utils.quiz import review as schedule
-from utils.quiz.bank import Question, load_bank
+from utils.quiz.bank import load_bank
 from utils.quiz.feedback import Feedback
 from utils.quiz.journal import Answer, Journal, JournalError
+from utils.quiz.questions import Question
 
 HERE = Path(__file__).parent
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -191,7 +192,7 @@ def _label(number: int, question: Question, answer: Answer | None, draft: bool) 
     if len(text) > LABEL_LENGTH:
         text = text[:LABEL_LENGTH].rsplit(" ", 1)[0] + " …"
     state = html.headline(answer.outcome).lower() if answer else "draft" if draft else ""
-    return f"{number}. {text}" + (f" ({state})" if state else "")
+    return f"{number}. ({state}) {text}" if state else f"{number}. {text}"
 
 
 def _again(question: Question, answer: Answer) -> Feedback:
@@ -210,7 +211,7 @@ def _judged(question: Question, answer: Answer | None, feedback: Feedback) -> di
     return {
         "outcome": answer.outcome,
         "headline": html.headline(answer.outcome, answer.overruled),
-        "message": "" if answer.overruled else html.without_headline(feedback.message),
+        "message": html.without_headline(feedback.message),
         "result": html.verdict(question, answer.answer, feedback, _picture(question)),
         "overrule": [o for o in overrules if o["outcome"] != answer.outcome],
     }
@@ -321,7 +322,7 @@ def _nothing_due(journal: Journal, bank: Sequence[str]) -> str:
 
 def guess(key: str, prompt: str) -> None:
     """Ask for a guess before the cell that shows the answer; see `reveal`."""
-    sentence = f"{GUESS_FIRST}: {prompt}"
+    sentence = f"{GUESS_FIRST}: {prompt} (Run this cell to write your guess down.)"
     _publish(html.note(sentence), sentence, Guess(key, prompt))
 
 

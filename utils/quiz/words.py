@@ -1,4 +1,4 @@
-"""Reading an answer: its meaning-bearing words, and for each where it stands and whether it is denied.
+"""Reading an answer: its meaning-bearing words, where each stands, and whether it is denied.
 
 Nothing here knows a question. The word lists live in `data/questions/words.yaml`.
 """
@@ -65,7 +65,7 @@ class Words:
         """Whether `word` denies what comes after it."""
         if word in ("instead", "rather"):
             return following in ("of", "than")
-        return word in self.negations or word.endswith(("n't", "n’t"))  # noqa: RUF001
+        return word in self.negations or word.endswith("n't")
 
 
 _PLAIN_LISTS = ("small", "breaks", "negations", "blank", "done")
@@ -87,21 +87,23 @@ class Token:
 
 
 def plain(answer: str) -> str:
-    """Lower case, no punctuation, single spaces: to compare whole answers."""
+    """Lower case, no punctuation, single spaces: to compare whole answers. A tick is a word."""
+    answer = re.sub("[✓✔☑✅]", " ticked ", answer)
     return " ".join(re.findall(r"[^\W_]+", answer.lower().replace("'", "").replace("’", "")))  # noqa: RUF001
 
 
-def read(answer: str, words: Words, vocabulary: Collection[str] = ()) -> list[Token]:
+def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None) -> list[Token]:
     """The meaning-bearing words of `answer`, in order.
 
-    `vocabulary`: the meanings a question looks for; misspelt words are read as the nearest of them.
+    `vocabulary`: the words a question looks for, with their meanings; a misspelt word is read as
+    the nearest of them.
     """
     answer = answer[:LONGEST_READ]
     tokens: list[Token] = []
     sentence = clause = reach = 0
     found = list(_TOKEN.finditer(answer))
     for here, match in enumerate(found):
-        word = match[0].lower()
+        word = match[0].lower().replace("’", "'")  # noqa: RUF001 (typed by phones)
         if word[0].isdigit():
             word = word.replace(",", ".")
         following = found[here + 1] if here + 1 < len(found) else None
@@ -111,37 +113,44 @@ def read(answer: str, words: Words, vocabulary: Collection[str] = ()) -> list[To
             clause += not match["colon"]  # "metric: for people" stays one clause
             reach = reach if word == "or" else 0  # "not fast or cheap" denies both
         elif words.negates(word, next_word):
-            # "No, …" and "no it can" answer the question, they deny nothing that follows.
-            answers_no = word == "no" and (not next_word or next_word in words.small)
+            # "No, …" and "no it can" answer the question, they deny nothing that follows; so does
+            # a "no" that opens the answer to a question to which "no" is an answer.
+            opens = not tokens and "no" in (vocabulary or {})
+            answers_no = word == "no" and (opens or not next_word or next_word in words.small)
             only = next_word in ("only", "just", "merely", "necessarily")
             reach = 0 if answers_no or only else NEGATION_REACH
             itself = {words.meaning(word): match.end()}
             tokens.append(Token(word, *match.span(), itself, sentence, clause, negation=True))
         elif word not in words.small:
-            meanings = {_meant(word, words, vocabulary): match.end()}
+            word, meaning = _meant(word, words, vocabulary or {})
+            meanings = {meaning: match.end()}
             tokens.append(Token(word, *match.span(), meanings, sentence, clause, negated=reach > 0))
             reach -= 1
-    return [_with_compound(t, n, answer, words) for t, n in zip(tokens, [*tokens[1:], None])]
+    pairs = zip(tokens, [*tokens, None][1:], strict=True)
+    return [_with_compound(token, following, answer, words) for token, following in pairs]
 
 
-def _meant(word: str, words: Words, vocabulary: Collection[str]) -> str:
-    """The meaning of a word, or of the word of the vocabulary that it misspells."""
-    meaning = words.meaning(word)
+def _meant(word: str, words: Words, vocabulary: Mapping[str, str]) -> tuple[str, str]:
+    """A word and its meaning, both as if it were spelt like the nearest of the vocabulary."""
+    typed, meaning = word, words.meaning(word)
     if meaning in vocabulary or len(word) < 5 or stem(word) in words.known or word.isdigit():
-        return meaning
-    return _nearest(stem(word), frozenset(vocabulary)) or meaning
+        return word, meaning
+    alike = [other for other in vocabulary if len(other) >= 5 and other[0] == word[0]]
+    starts = [other[:-1] for other in alike if other.endswith("*")]
+    if not word.startswith(tuple(starts)):
+        word = next((start for start in starts if _misspells_start(word, start)), word)
+    forms = (typed, stem(typed))
+    whole = [other for other in alike if not other.endswith("*")]
+    errors = [(min(OSA.distance(form, other) for form in forms), other) for other in whole]
+    if errors and min(errors)[0] <= 1 + (len(typed) >= 8):
+        meaning = vocabulary[min(errors)[1]]
+    return word, meaning
 
 
-@lru_cache(maxsize=20_000)
-def _nearest(stemmed: str, vocabulary: frozenset[str]) -> str | None:
-    allowed = 2 if len(stemmed) >= 8 else 1
-    near = [
-        (distance, word)
-        for word in vocabulary
-        if len(word) >= 5 and word[0] == stemmed[0]
-        if (distance := OSA.distance(stemmed, word, score_cutoff=allowed)) <= allowed
-    ]
-    return min(near)[1] if near else None
+def _misspells_start(word: str, start: str) -> bool:
+    """Whether a word begins like `start`, but for one letter wrong, missing, doubled or swapped."""
+    lengths = range(len(start) - 1, len(start) + 2)
+    return any(OSA.distance(word[:length], start) <= 1 for length in lengths)
 
 
 def _with_compound(token: Token, following: Token | None, answer: str, words: Words) -> Token:
