@@ -88,7 +88,7 @@ def test_all_ten_are_laid_out_as_the_public_set(package):
 def test_the_files_hold_the_packages_own_pixels(package):
     images, labels = package
     folder = dataset("mnist_sample")
-    for file in [*(folder / "train" / "3").iterdir()][:20] + [*(folder / "valid" / "7").iterdir()]:
+    for file in (folder / "valid").rglob("*.png"):
         with Image.open(file) as image:
             assert image.mode == "L" and image.size == (28, 28)
             assert np.array_equal(np.asarray(image).ravel(), images[int(file.stem)])

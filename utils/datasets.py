@@ -209,14 +209,15 @@ def dataset(name: str, source: str | None = None) -> Path:
 def where(name: str) -> dict[str, object]:
     """What is here of a set, and what `full` would fetch; asks nothing of the network."""
     entry = _entry(name)
-    made = name in digits.LAYOUTS
-    folder = digits.folder(name) if made else DATA / name
-    sample = [f for f in folder.rglob("*") if f.is_file()]
+    sample = [f.stat().st_size for f in (DATA / name).rglob("*") if f.is_file()]
+    count, size = len(sample), sum(sample)
+    if name in digits.LAYOUTS:
+        count, size = digits.count(name), digits.size(name)
     return {
         "name": name,
         "title": entry.title,
-        "sample_files": digits.count(name) if made else len(sample),
-        "sample_mb": round(sum(f.stat().st_size for f in sample) / MB, 1),
+        "sample_files": count,
+        "sample_mb": round(size / MB, 1),
         "full_here": _is_filled(entry, _full_folder(entry)),
         "full_mb": round(entry.bytes_full / MB, 1),
         "full_url": entry.url,

@@ -29,6 +29,11 @@ def count(name: str) -> int:
     return EACH * len(LAYOUTS[name][0])
 
 
+def size(name: str) -> int:
+    """About how many bytes they are."""
+    return 270 * count(name)
+
+
 def folder(name: str) -> Path:
     """Where the sample of `name` is laid out when it is first asked for."""
     return course_cache() / "digits" / name

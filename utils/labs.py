@@ -20,6 +20,7 @@ from utils.datasets import dataset
 
 BATCH = 40
 MOST_LINES = 40  # of one's own Learner
+SPREAD = 20.0
 STRAIGHT = 0.999  # cosine above which two steps have the same direction
 Loop = Callable[[Tensor, Tensor, list], list[float]]
 
@@ -213,6 +214,8 @@ def _gradient(loss: Callable, p: Tensor, q: Tensor, x: Tensor, y: Tensor) -> Ten
 def _wrong_step(lab: Lab, train: Loop) -> str:
     """What is wrong with the direction of the loop's steps; "" when nothing is."""
     p, q = lab.start()
+    with torch.no_grad():
+        p *= SPREAD  # so that the sigmoid, or none, makes a difference
     for number, (x, y) in enumerate(lab.probes()):
         before = torch.cat([p.detach().flatten(), q.detach().flatten()])
         proper = [_gradient(loss, p, q, x, y) for loss in lab.proper]
@@ -304,24 +307,27 @@ REASONS = {  # lab → the right diagnosis, a hint, and what speaks for or again
 
 def diagnose(lab: str) -> None:
     """Ask what is wrong with a lab's loop, and give feedback on each possible answer."""
-    from utils.quiz.bank import ChoiceQuestion  # the widgets take a while to import
-    from utils.quiz.html import static_html, static_text
+    from utils.quiz.html import static_html, static_text  # the widgets take a while to import
+    from utils.quiz.questions import ChoiceQuestion
     from utils.quiz.widget import Quiz, _publish
+    from utils.quiz.words import Words
 
     right, hint, reasons = REASONS[lab]
-    question = ChoiceQuestion(
-        id=f"lab-{'abc'.index(lab) + 1:02}",
-        notebook="06_mnist_from_scratch",
-        section="Break it",
-        kind="choice",
-        text="What is wrong with this training loop? Go by the curve alone.",
-        answer=f"{DIAGNOSES[right]}: {reasons[right]}.",
-        hints=[hint],
-        options=[
-            {"text": text, "right": key == right, "why": f"{reasons[key]}."}
-            for key, text in DIAGNOSES.items()
-        ],
-    )
+    options = [
+        {"text": text, "right": key == right, "why": f"{reasons[key]}."}
+        for key, text in DIAGNOSES.items()
+    ]
+    card = {
+        "id": f"lab-{'abc'.index(lab) + 1:02}",  # not in the bank, so never up for review
+        "notebook": "06_mnist_from_scratch",
+        "section": "Break it",
+        "kind": "choice",
+        "text": "What is wrong with this training loop? Go by the curve alone.",
+        "answer": f"{DIAGNOSES[right]}: {reasons[right]}.",
+        "hints": [hint],
+        "options": options,
+    }
+    question = ChoiceQuestion.model_validate(card, context={"words": Words()})
     panel = Quiz(f"Lab {lab.upper()}", [question])
     _publish(static_html([question]), static_text([question]), panel)
 
