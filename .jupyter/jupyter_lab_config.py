@@ -15,3 +15,5 @@ c.LabApp.app_settings_dir = str(Path(__file__).resolve().parent / "settings")
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"  # installing extensions needs a network, and is not needed
+# Photos of more than 10 MB, tornado's default, would be dropped without a word on upload.
+c.ServerApp.tornado_settings = {"websocket_max_message_size": 128 * 2**20}

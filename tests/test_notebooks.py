@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from utils.paths import NOTEBOOKS, chapters
+from utils.quiz import load_bank
 from utils.runner import code_cells
 from utils.timings import STORED
 
@@ -91,7 +92,10 @@ def test_opens_and_closes_as_chapters_do(path):
     headings = re.findall(r"^## (.+)$", text, flags=re.M)
     assert tuple(headings[-4:]) == CLOSING
     assert f'banner("{path.stem}")' in text
-    assert f'quiz("{path.stem}")' in text
+    (asked,) = re.findall(r'^quiz\("(\w+)"\)$', text, flags=re.M)
+    bank = load_bank()
+    questions = bank.for_topic(asked) or bank.for_notebook(asked)
+    assert {q.id for q in bank.for_notebook(path.stem)} <= {q.id for q in questions}
 
 
 @every_chapter

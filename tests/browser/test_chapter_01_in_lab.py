@@ -46,6 +46,9 @@ def upload(page: Page, cell: Locator, file: Path) -> None:
 def test_first_model_then_an_upload(
     page: Page, lab: Lab, sources: list[str], tmp_path: Path, shot: Callable[[str], None]
 ) -> None:
+    # With a listener from the start the browser hands its file dialogs over; one that is only
+    # there around a key press may come too late on a busy machine.
+    page.on("filechooser", lambda _: None)
     open_notebook(page, lab, "01_pet_classifier.ipynb")
     cells = page.locator(".jp-Notebook-cell")
     train = find(sources, "learn.fine_tune(")

@@ -44,6 +44,10 @@ class Bank(Mapping[str, Question]):
         """How many questions there are."""
         return len(self._by_id)
 
+    def for_topic(self, name: str) -> list[Question]:
+        """The questions of topic `name` (`intro`), in order; none when there is no such topic."""
+        return [q for q in self.values() if q.id.rpartition("-")[0] == name]
+
     def for_notebook(self, name: str) -> list[Question]:
         """The questions that notebook `name` teaches, in order."""
         return [q for q in self.values() if q.notebook == name]

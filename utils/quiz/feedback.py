@@ -119,19 +119,24 @@ def _verdict(
     elif score and (weight >= question.partial_at or any(f.alone for f in found)):
         outcome = "partial"
     missing = tuple(idea.name for idea in question.ideas if idea.name not in have)
-    message = explained(outcome, [f.idea for f in found], missing, tell)
+    every = question.enough == sum(idea.weight for idea in question.ideas)
+    lacks = "Missing" if every and outcome != "right" else "You could add"
+    message = explained(outcome, [f.idea for f in found], missing, tell, lacks)
     return Feedback(outcome, round(score, 3), message, tuple(found), missing)
 
 
 def explained(
-    outcome: Outcome, found: Sequence[str], missing: Sequence[str], tell: Sequence[str] = ()
+    outcome: Outcome,
+    found: Sequence[str],
+    missing: Sequence[str],
+    tell: Sequence[str] = (),
+    lacks: str = "Missing",
 ) -> str:
     """The verdict in plain sentences."""
     parts = [*tell] or [HEADS[outcome]]
     if found:
         parts.append(f"It has: {'; '.join(found)}.")
     if missing:
-        lacks = "You could add" if outcome == "right" else "Missing"
         parts.append(f"{lacks}: {'; '.join(missing)}.")
     return " ".join(parts)
 

@@ -283,13 +283,14 @@ def _publish(page: str, text: str, panel: Panel | None = None) -> None:
         display({VIEW: data[VIEW]}, metadata=metadata, raw=True)
 
 
-def quiz(notebook: str) -> None:
-    """Ask the questions of a chapter, such as `01_pet_classifier`."""
-    questions = load_bank().for_notebook(notebook)
+def quiz(name: str) -> None:
+    """Ask the questions of a topic (`intro`) or of a notebook (`00_start_here`)."""
+    bank = load_bank()
+    questions = bank.for_topic(name) or bank.for_notebook(name)
     if not questions:
-        sentence = f"There are no questions on {notebook} yet."
+        sentence = f"There are no questions on {name} yet."
         return _publish(html.note(sentence), sentence)
-    panel = Quiz(f"Questionnaire of {notebook}", questions)
+    panel = Quiz(f"Questionnaire of {name}", questions)
     _publish(html.static_html(questions), html.static_text(questions), panel)
 
 
