@@ -1,5 +1,7 @@
 """Our pictures for the `draw` questions; the bank names these functions, each returns a Figure."""
 
+from math import exp
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -42,6 +44,32 @@ def training_loop() -> Figure:
     return _loop(boxes, arrows, back=("loss", "parameters"))
 
 
+def sigmoid() -> Figure:
+    """The sigmoid from -6 to 6: a smooth S between 0 and 1, through a half at 0."""
+    figure, axes = _plot((-6, 6), (-0.1, 1.1))
+    x = [step / 10 for step in range(-60, 61)]
+    axes.plot(x, [1 / (1 + exp(-value)) for value in x], color=ORANGE, lw=2.5)
+    for limit in (0, 1):
+        axes.axhline(limit, color=SKY, lw=1.2, ls="--")
+    axes.plot(0, 0.5, "o", color="black", ms=5)
+    axes.annotate("a half at 0", (0, 0.5), (0.5, 0.42), fontsize=11)
+    axes.text(-5.9, 0.91, "never quite 1", fontsize=11)
+    axes.text(5.9, 0.04, "never quite 0", fontsize=11, ha="right")
+    axes.set(xticks=[-6, -4, -2, 0, 2, 4, 6], yticks=[0, 0.5, 1])
+    return figure
+
+
+def relu() -> Figure:
+    """ReLU from -2 to 2: flat at 0, then a straight line upwards."""
+    figure, axes = _plot((-2, 2), (-0.3, 2.2))
+    axes.plot([-2, 0, 2], [0, 0, 2], color=ORANGE, lw=2.5)
+    axes.plot(0, 0, "o", color="black", ms=5)
+    axes.text(-1, 0.1, "negative: 0", fontsize=11, ha="center")
+    axes.text(0.75, 1.15, "positive: unchanged", fontsize=11, ha="right")
+    axes.set(xticks=[-2, -1, 0, 1, 2], yticks=[0, 1, 2])
+    return figure
+
+
 def _loop(boxes: Boxes, arrows: list[tuple[str, str]], back: tuple[str, str]) -> Figure:
     """Boxes joined by arrows from left to right, and one way back below them, called update."""
     figure = Figure(figsize=(7.2, 2.6), layout="constrained")
@@ -74,6 +102,16 @@ def _way_back(axes: Axes, start: Place, end: Place) -> None:
     axes.text(3.5, -1.32, "update", ha="center", va="bottom", fontsize=11)
 
 
+def _plot(across: tuple[float, float], up: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A figure with one plot of these limits: what goes in to the right, what comes out upwards."""
+    figure = Figure(figsize=(5.4, 3), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xlim=across, ylim=up, xlabel="in", ylabel="out")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.axvline(0, color="0.8", lw=0.8, zorder=0)
+    return figure, axes
+
+
 # What each picture shows, for those who cannot see it.
 samuel_loop.alt = (
     "Two boxes on the left, inputs and weights, each with an arrow to the box model. From model an "
@@ -84,4 +122,13 @@ training_loop.alt = (
     "Two boxes on the left, inputs and parameters, each with an arrow to the box architecture. "
     "From architecture an arrow leads to predictions. Predictions and labels both lead to loss, "
     "and from loss an arrow that says update leads back to parameters."
+)
+sigmoid.alt = (
+    "A smooth curve like a stretched S. At -6 it is just above 0, it rises all the way, passes "
+    "through a half at 0, where it is steepest, and at 6 is just below 1. Two dashed lines at 0 "
+    "and at 1 are never reached."
+)
+relu.alt = (
+    "Two straight pieces with a corner at 0. From -2 to 0 the line lies flat on 0; from there it "
+    "rises as steeply as it goes to the right, through 1 at 1, and reaches 2 at 2."
 )

@@ -1,5 +1,6 @@
 """How the kinds of answers that are not free text are checked."""
 
+import ast
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -99,6 +100,10 @@ def check_code(answer: str, checks: Sequence[str], names: Sequence[str]) -> Feed
     """Run the learner's code in a process of its own; every check that passes is an idea found."""
     from utils.quiz.sandbox import run_code  # only code needs a sandbox
 
+    try:
+        ast.parse(answer)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return wrong(f"This is not Python that can run: {error}.", names)
     result = run_code(answer, list(checks))
     if result.timed_out:
         return wrong("Your code did not end in time.", names)
