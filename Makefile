@@ -14,7 +14,7 @@ bench: .venv/installed  ## measure our recipe against fastai's defaults, side by
 	$(BIN)/python tests/bench.py $(ARGS)
 
 notebooks: .venv/installed  ## for authors: run every chapter and store it with its outputs
-	$(BIN)/course store 00 01 06
+	$(BIN)/course store --all
 
 pictures: .venv/installed  ## for authors: draw the sample sets again
 	$(BIN)/python data/draw_pets.py --out data/pets

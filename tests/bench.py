@@ -45,6 +45,7 @@ class Recipe:
     size: int
     presize: bool
     channels_last: bool
+    batch: int = 64  # fastai's own
     workers: int | None = None  # None: what fastai chooses by itself
     bfloat16: bool = False
 
@@ -62,18 +63,18 @@ class CpuBfloat16(Callback):
         self.context.__exit__(None, None, None)
 
 
-OURS = Recipe("ours", efficientnet_lite0, 160, presize=True, channels_last=True, workers=0)
+OURS = Recipe("ours", efficientnet_lite0, 160, True, True, batch=16, workers=0)
 DEFAULTS = Recipe("fastai defaults, resnet34", resnet34, 224, presize=False, channels_last=False)
 SAME_BODY = Recipe(
     "fastai defaults, our body", efficientnet_lite0, 224, presize=False, channels_last=False
 )
 STEPS = [
-    Recipe("ours, not presized", efficientnet_lite0, 160, False, True, 0),
-    Recipe("ours, default layout", efficientnet_lite0, 160, True, False, 0),
-    Recipe("ours, 1 worker", efficientnet_lite0, 160, True, True, 1),
-    Recipe("ours, 2 workers", efficientnet_lite0, 160, True, True, 2),
-    Recipe("ours, bfloat16", efficientnet_lite0, 160, True, True, 0, bfloat16=True),
-    Recipe("resnet34, all else ours", resnet34, 160, True, True, 0),
+    Recipe("ours, not presized", efficientnet_lite0, 160, False, True, 16, 0),
+    Recipe("ours, default layout", efficientnet_lite0, 160, True, False, 16, 0),
+    Recipe("ours, 1 worker", efficientnet_lite0, 160, True, True, 16, 1),
+    Recipe("ours, 2 workers", efficientnet_lite0, 160, True, True, 16, 2),
+    Recipe("ours, bfloat16", efficientnet_lite0, 160, True, True, 16, 0, bfloat16=True),
+    Recipe("resnet34, all else ours", resnet34, 160, True, True, 16, 0),
 ]
 
 
@@ -112,7 +113,7 @@ def learner(recipe: Recipe, folder: Path, seed: int) -> Learner:
     path = presized(folder / "images") if recipe.presize else folder / "images"
     dls = ImageDataLoaders.from_name_func(
         path, get_image_files(path), valid_pct=0.2, seed=seed, label_func=is_cat,
-        item_tfms=Resize(recipe.size), bs=32, num_workers=recipe.workers,
+        item_tfms=Resize(recipe.size), bs=recipe.batch, num_workers=recipe.workers,
     )  # fmt: skip
     extra = [ChannelsLast] if recipe.channels_last else []
     extra += [CpuBfloat16] if recipe.bfloat16 else []

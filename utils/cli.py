@@ -5,6 +5,7 @@ import platform
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -42,7 +43,7 @@ def _fail(message: object) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _find(name: str):
+def _find(name: str) -> Path:
     try:
         return chapter(name)
     except FileNotFoundError as error:
@@ -145,12 +146,21 @@ def _print_run(result: Run) -> None:
     print(f"{result.notebook} on {result.device}, {result.data}: {result.seconds:.0f} s")
 
 
+Names = Annotated[list[str] | None, typer.Argument(help="Chapters, as in `course run`.")]
+Every = Annotated[bool, typer.Option("--all", help="Every chapter.")]
+
+
+def _chosen(names: list[str] | None, every: bool, command: str) -> list[Path]:
+    """The chapters that were named, or all of them."""
+    if bool(names) == every:
+        raise _fail(f"Say which: `course {command} 01`, or `course {command} --all`.")
+    return chapters() if every else [_find(name) for name in names]
+
+
 @app.command()
-def store(
-    names: Annotated[list[str], typer.Argument(help="Chapters, as in `course run`.")],
-) -> None:
+def store(names: Names = None, every: Every = False) -> None:
     """For authors: run chapters on the CPU and the sample, and store them with their outputs."""
-    for path in [_find(name) for name in names]:
+    for path in _chosen(names, every, "store"):
         with _bar(sys.stderr.isatty()) as progress:
             result = store_chapter(path, _watch(progress, path.stem))
         if result.failure:
@@ -161,20 +171,18 @@ def store(
 
 @app.command()
 def strip(
-    names: Annotated[list[str] | None, typer.Argument(help="Chapters, as in `course run`.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every chapter.")] = False,
+    names: Names = None,
+    every: Every = False,
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = NOTEBOOKS / "stripped",
 ) -> None:
     """Write copies with headings and code only, and a guess box before each cell.
 
-    They go to notebooks/stripped; a copy you have written in is kept beside the new one.
+    A copy you have written in is kept beside the new one.
     """
     from utils.strip import strip_file
 
-    if bool(names) == every:
-        raise _fail("Say which: `course strip 01`, or `course strip --all`.")
-    for path in chapters() if every else [_find(name) for name in names]:
-        strip_file(path, NOTEBOOKS / "stripped")
-        print(f"notebooks/stripped/{path.name}")
+    for path in _chosen(names, every, "strip"):
+        print(f"{out.name}/{strip_file(path, out).name}")
 
 
 @data_app.callback()
