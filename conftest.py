@@ -40,4 +40,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
-    shutil.rmtree(config.stash[FOLDERS], ignore_errors=True)
+    if FOLDERS in config.stash:  # not when the options were refused
+        shutil.rmtree(config.stash[FOLDERS], ignore_errors=True)
