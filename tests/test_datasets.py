@@ -12,7 +12,6 @@ import time
 from multiprocessing import get_all_start_methods, get_context
 
 import pytest
-from fastai.data.external import fastai_cfg
 from fastai.data.transforms import get_image_files
 from PIL import Image
 
@@ -29,17 +28,9 @@ needs_photos = pytest.mark.skipif(not PETS.exists(), reason=f"needs ../shared/da
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    """Everything the course and fastai write goes below tmp_path; `data/` is an empty stand-in."""
-    for variable in ("FASTAI_HOME", "COURSE_HOME", "COURSE_CACHE"):
-        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
-    monkeypatch.delenv("COURSE_DATA", raising=False)
-    monkeypatch.delenv("COURSE_MIRROR", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def empty_data(own_folders, tmp_path, monkeypatch):
+    """`data/` is an empty stand-in."""
     monkeypatch.setattr(datasets, "DATA", tmp_path / "data")
-    fastai_cfg.cache_clear()
-    yield
-    fastai_cfg.cache_clear()
 
 
 def add_photos(folder, names=("Abyssinian_1.jpg", "beagle_1.jpg"), size=(120, 80)):

@@ -7,7 +7,6 @@ import tarfile
 
 import numpy as np
 import pytest
-from fastai.data.external import fastai_cfg
 from PIL import Image
 
 from tests.serve import serve
@@ -19,17 +18,7 @@ PUBLIC = ROOT.parent / "shared" / "data" / "mnist_sample.tgz"
 needs_public = pytest.mark.skipif(not PUBLIC.exists(), reason=f"needs ../shared/data/{PUBLIC.name}")
 
 
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    """Everything the course and fastai write goes below tmp_path."""
-    for variable in ("FASTAI_HOME", "COURSE_HOME", "COURSE_CACHE"):
-        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
-    monkeypatch.delenv("COURSE_DATA", raising=False)
-    monkeypatch.delenv("COURSE_MIRROR", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    fastai_cfg.cache_clear()
-    yield
-    fastai_cfg.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The `course` command."""
 
-import json
 import platform
 import sys
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from rich.table import Table
 from utils.paths import NOTEBOOKS, chapter, chapters
 from utils.quiz.commands import app as quiz_commands
 from utils.runner import Run, run_chapter, store_chapter
+from utils.terminal import fail, print_json
 from utils.timings import record_seconds, say_seconds, seconds_of
 
 app = typer.Typer(
@@ -33,21 +33,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 PACKAGES = ("fastai", "torch", "torchvision", "timm", "jupyterlab", "ipywidgets", "nbval")
 
 
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _fail(message: object) -> typer.Exit:
-    """Say what was wrong on the error stream; raise what this returns."""
-    print(message, file=sys.stderr)
-    return typer.Exit(1)
-
-
 def _find(name: str) -> Path:
     try:
         return chapter(name)
     except FileNotFoundError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
 
 
 @app.command()
@@ -59,11 +49,11 @@ def info(as_json: AsJson = False) -> None:
     try:
         here = asdict(machine())
     except DeviceError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     versions = {"python": platform.python_version()} | {p: version(p) for p in PACKAGES}
     times = {path.stem: seconds_of(path.stem) for path in chapters()}
     if as_json:
-        _print_json({"machine": here, "versions": versions, "source": source_label(),
+        print_json({"machine": here, "versions": versions, "source": source_label(),
                      "data": inventory(), "chapters": times})  # fmt: skip
         return
     gigabytes = f"{here['memory'] / 1e9:.0f} GB ({here['memory_free'] / 1e9:.0f} GB free)"
@@ -120,7 +110,7 @@ def run(
     try:
         device, data = pick_device(device), resolve_source(data)
     except (DeviceError, DataError) as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     with _bar(sys.stderr.isatty()) as progress:
         result = run_chapter(path, device, data, _watch(progress, path.stem))
     judged = data in ("sample", "full")
@@ -128,13 +118,13 @@ def run(
     if not result.failure:
         record_seconds(path.stem, result.seconds)
     if as_json:
-        _print_json(result.as_dict())
+        print_json(result.as_dict())
     else:
         _print_run(result)
     if result.failure:
-        raise _fail(f"\n{path.stem} stopped.\n\n{result.failure}")
+        raise fail(f"\n{path.stem} stopped.\n\n{result.failure}")
     if bad:
-        raise _fail(f"\nOut of bounds: {', '.join(bad)}.")
+        raise fail(f"\nOut of bounds: {', '.join(bad)}.")
 
 
 def _print_run(result: Run) -> None:
@@ -153,7 +143,7 @@ Every = Annotated[bool, typer.Option("--all", help="Every chapter.")]
 def _chosen(names: list[str] | None, every: bool, command: str) -> list[Path]:
     """The chapters that were named, or all of them."""
     if bool(names) == every:
-        raise _fail(f"Say which: `course {command} 01`, or `course {command} --all`.")
+        raise fail(f"Say which: `course {command} 01`, or `course {command} --all`.")
     return chapters() if every else [_find(name) for name in names]
 
 
@@ -164,7 +154,7 @@ def store(names: Names = None, every: Every = False) -> None:
         with _bar(sys.stderr.isatty()) as progress:
             result = store_chapter(path, _watch(progress, path.stem))
         if result.failure:
-            raise _fail(f"{path.stem} was not stored.\n\n{result.failure}")
+            raise fail(f"{path.stem} was not stored.\n\n{result.failure}")
         record_seconds(path.stem, result.seconds, stored=True)
         print(f"{path.stem}: stored after {result.seconds:.0f} s")
 
@@ -194,7 +184,7 @@ def data(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     rows = inventory()
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     table = Table("set", "what", "ships with the course", "full", "size of full", box=None)
     for row in rows:
@@ -216,4 +206,4 @@ def fetch(name: Annotated[str, typer.Argument(help="A set, as `course data` list
     try:
         fetch_set(name)
     except DataError as error:
-        raise _fail(error) from None
+        raise fail(error) from None

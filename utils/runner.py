@@ -14,11 +14,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
+from utils import WIDGET_VIEW
 from utils.paths import path_with_course
 
 CELL_SECONDS = 1800  # the longest a single cell may take, on `full` without a GPU
 CELL_ID = re.compile(r"[^a-z0-9]+")
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # points to a kernel that is gone
 OnCell = Callable[[int, int, str], None]  # (cells done, cells in all, heading they stand under)
 
 

@@ -10,9 +10,9 @@ from IPython.display import display
 from ipywidgets import HTML, FileUpload, VBox
 from PIL import Image
 
+from utils import WIDGET_VIEW
 from utils.images import ImageError, open_image
 
-VIEW = "application/vnd.jupyter.widget-view+json"
 FALLBACK = "Run this cell (Shift-Enter) to choose a picture of your own."
 THUMBNAIL = 160  # pixels, the longer side
 
@@ -33,9 +33,9 @@ def ask_for_picture(learn: Learner, names: dict[str, str]) -> None:
         answers.value = f'<div role="alert">{"".join(rows)}</div>'
 
     button.observe(answer, "value")
-    view = VBox([button, answers])._repr_mimebundle_()[VIEW]
+    view = VBox([button, answers])._repr_mimebundle_()[WIDGET_VIEW]
     page = f"<p><em>{FALLBACK}</em></p>"
-    display({VIEW: view, "text/html": page, "text/plain": FALLBACK}, raw=True)
+    display({WIDGET_VIEW: view, "text/html": page, "text/plain": FALLBACK}, raw=True)
 
 
 def _answer(learn: Learner, names: dict[str, str], file: str, content: memoryview) -> str:

@@ -108,7 +108,11 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield lab
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:  # a busy machine; what the test shows is shown by now
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")

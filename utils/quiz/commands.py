@@ -1,7 +1,5 @@
 """The parts of `course` that ask, judge and count questions."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +14,7 @@ from utils.quiz.anki import write_apkg
 from utils.quiz.bank import Bank, BankError, Question
 from utils.quiz.feedback import Feedback
 from utils.quiz.journal import Journal, JournalError
+from utils.terminal import fail, print_json
 
 app = typer.Typer()
 console = Console()
@@ -23,24 +22,18 @@ OVERRULES = {"r": "right", "w": "wrong"}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 
 
-def _fail(error: object) -> typer.Exit:
-    """Say what was wrong on the error stream; raise what this returns."""
-    print(error, file=sys.stderr)
-    return typer.Exit(1)
-
-
 def _bank() -> Bank:
     try:
         return load_bank()
     except BankError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
 
 
 def _question(name: str) -> Question:
     try:
         return _bank()[name]
     except KeyError as error:
-        raise _fail(error.args[0]) from None
+        raise fail(error.args[0]) from None
 
 
 @app.command()
@@ -53,7 +46,7 @@ def check(
     asked = _question(question)
     feedback = asked.check(answer)
     if as_json:
-        print(json.dumps(feedback.as_dict(), indent=1, ensure_ascii=False))
+        print_json(feedback.as_dict())
     else:
         _tell(asked, feedback)
 
@@ -82,7 +75,7 @@ def review() -> None:
             if not _ask(journal, bank[name]):
                 break
     except JournalError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
 
 
 def _say_notices(journal: Journal) -> None:
@@ -128,7 +121,7 @@ def anki(
     try:
         count = write_apkg(_bank().values(), path)
     except OSError as error:
-        raise _fail(f"{path} could not be written: {error.strerror or error}.") from None
+        raise fail(f"{path} could not be written: {error.strerror or error}.") from None
     console.print(f"{count} cards in {escape(str(path))}. In Anki: File → Import.")
 
 
@@ -139,9 +132,9 @@ def progress(as_json: AsJson = False) -> None:
         journal = Journal()
         counts = schedule.progress(journal, _bank())
     except JournalError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     if as_json:
-        print(json.dumps(counts, indent=1))
+        print_json(counts)
         return
     _say_notices(journal)
     columns = ("questions", "answered", "right", "partial", "wrong", "due")

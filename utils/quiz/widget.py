@@ -13,6 +13,7 @@ import anywidget
 import traitlets
 from IPython.display import display
 
+from utils import WIDGET_VIEW
 from utils.quiz import html
 from utils.quiz import review as schedule
 from utils.quiz.bank import load_bank
@@ -21,7 +22,6 @@ from utils.quiz.journal import Answer, Journal, JournalError
 from utils.quiz.questions import Question
 
 HERE = Path(__file__).parent
-VIEW = "application/vnd.jupyter.widget-view+json"
 OVERRULES = {"right": "I was right", "wrong": "I was not"}
 GUESS_FIRST = "Guess first"
 LABEL_LENGTH = 60  # characters of a question in the list of questions
@@ -280,7 +280,7 @@ def _publish(page: str, text: str, panel: Panel | None = None) -> None:
     display({"text/html": page, "text/plain": text}, raw=True)
     if panel:
         data, metadata = panel._repr_mimebundle_()
-        display({VIEW: data[VIEW]}, metadata=metadata, raw=True)
+        display({WIDGET_VIEW: data[WIDGET_VIEW]}, metadata=metadata, raw=True)
 
 
 def quiz(name: str) -> None:
