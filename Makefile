@@ -18,6 +18,7 @@ notebooks: .venv/installed  ## for authors: run every chapter and store it with 
 
 pictures: .venv/installed  ## for authors: draw the sample sets again
 	$(BIN)/python data/draw_pets.py --out data/pets
+	$(BIN)/python data/draw_bears.py --out data
 
 pins: .venv/installed  ## for authors: work out requirements.txt and environment.yml from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv && $(BIN)/python tests/pins.py --write

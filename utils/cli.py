@@ -192,7 +192,10 @@ def data(ctx: typer.Context, as_json: AsJson = False) -> None:
             f"{row['sample_files']} files, {row['sample_mb']} MB" if row["sample_files"] else "no"
         )
         full = "here" if row["full_here"] else "not here"
-        table.add_row(row["name"], row["title"], sample, full, f"{row['full_mb']:,} MB")
+        size = f"{row['full_mb']:,} MB"
+        if row["full_mb"] is None:
+            full, size = "there is none", ""
+        table.add_row(row["name"], row["title"], sample, full, size)
     console.print(table)
     print("COURSE_DATA=full uses the full sets; `course data fetch NAME` downloads one now.")
 

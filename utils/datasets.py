@@ -57,7 +57,7 @@ class DataSet:
 
     name: str
     title: str
-    url_attr: str  # which of fastai's `URLs` is the full public set
+    url_attr: str | None  # which of fastai's `URLs` is the full public set; None: there is none
     layout: str  # where its files are; a picture may have any picture's suffix
 
     @property
@@ -88,6 +88,9 @@ SETS = {
     entry.name: entry
     for entry in [
         DataSet("pets", "cats and dogs", "PETS", "images/*.jpg"),
+        DataSet("bears", "bears of three kinds, as gathered", None, "*/*.jpg"),
+        DataSet("bears_exam", "the same three, checked, to judge by", None, "*/*.jpg"),
+        DataSet("bears_conditions", "bears in the dark, in snow, …", None, "*/**/*.jpg"),
         DataSet("mnist_sample", "handwritten threes and sevens", "MNIST_SAMPLE", "train/*/*.png"),
         DataSet("mnist", "handwritten digits, all ten", "MNIST", "training/*/*.png"),
         DataSet("camvid", "street scenes with masks", "CAMVID_TINY", "images/*.png"),
@@ -145,7 +148,7 @@ def _is_filled(entry: DataSet, folder: Path) -> bool:
 
 
 def _archive_stem(entry: DataSet) -> str:
-    return PurePosixPath(getattr(URLs, entry.url_attr)).stem
+    return PurePosixPath(getattr(URLs, entry.url_attr)).stem if entry.url_attr else entry.name
 
 
 def _full_folder(entry: DataSet) -> Path:
@@ -154,8 +157,12 @@ def _full_folder(entry: DataSet) -> Path:
 
 
 def _own(entry: DataSet, folder: Path) -> Path:
-    """The set in a learner's folder, under our name, under the public archive's, or bare."""
-    places = [folder / entry.name, folder / _archive_stem(entry), folder]
+    """The set in a learner's folder, under our name, under the public archive's, or bare.
+
+    Class folders are not taken bare: those of any other set would pass for them.
+    """
+    places = [folder / entry.name, folder / _archive_stem(entry)]
+    places += [folder] if entry.url_attr else []
     for place in places:
         if _is_filled(entry, place):
             return place
@@ -188,9 +195,11 @@ def _sample(entry: DataSet) -> Path:
             f"The sample of {entry.name} should be in {folder} as {entry.layout}, and is not: "
             f"type `git checkout -- data/{entry.name}` in the course's folder."
         )
+    advice = f"type `git checkout -- data/{entry.name}` in the course's folder."
+    if entry.url_attr:
+        advice = f"set COURSE_DATA=full to download it ({entry.bytes_full / MB:.1f} MB)."
     raise DataError(
-        f"This copy of the course has no sample of {entry.name} (looked in {folder}): set "
-        f"COURSE_DATA=full to download it ({entry.bytes_full / MB:.1f} MB)."
+        f"This copy of the course has no sample of {entry.name} (looked in {folder}): {advice}"
     )
 
 
@@ -201,6 +210,9 @@ def dataset(name: str, source: str | None = None) -> Path:
     Raises `DataError`, whose sentence says what was looked for, where, and what to type.
     """
     entry, source = _entry(name), resolve_source(source)
+    if source == "full" and not entry.url_attr:
+        print(f"There is no public archive of {name}; the course's own set is used.")
+        source = "sample"
     if source == "sample":
         return _sample(entry)
     return fetch(name) if source == "full" else _own(entry, Path(source))
@@ -219,8 +231,8 @@ def where(name: str) -> dict[str, object]:
         "sample_files": count,
         "sample_mb": round(size / MB, 1),
         "full_here": _is_filled(entry, _full_folder(entry)),
-        "full_mb": round(entry.bytes_full / MB, 1),
-        "full_url": entry.url,
+        "full_mb": round(entry.bytes_full / MB, 1) if entry.url_attr else None,
+        "full_url": entry.url if entry.url_attr else None,
     }
 
 
@@ -327,6 +339,8 @@ def fetch(name: str) -> Path:
     outside its folder; the next call starts afresh.
     """
     entry = _entry(name)
+    if not entry.url_attr:
+        raise DataError(f"There is no public archive of {name}: set COURSE_DATA=sample.")
     otherwise = (
         f"get {entry.url} on another machine, unpack it, and set COURSE_DATA to the folder it "
         "is in, or set COURSE_DATA=sample to go on without."

@@ -488,6 +488,7 @@ _ROWS = (
         Fur(0.34, 0.14, 0.34, 0.2, 0.12, 0.25),
         _dog_coat("solid", "#8a6038", "#4a3018", pale="#b98d5c", belly=0.3),
         _dog_coat("solid", "#a67c4c", "#5c3e22", pale="#cba878", belly=0.3),
+        _dog_coat("solid", "#7a5836", "#452f1a", pale="#b08c60", belly=0.4),
     ),
     _row(
         "black",
@@ -496,6 +497,24 @@ _ROWS = (
         replace(BEAR_BODY, girth=1.6, leg=0.54),
         Fur(0.22, 0.1, 0.22, 0.15, 0.1, 0.2),
         _dog_coat("black_bear", "#2a2728", "#161414", pale="#9a6c40", belly=0.0),
+    ),
+    _row(  # a black bear with a brown coat: one in four is, in the west of North America
+        "cinnamon",
+        "bear",
+        replace(BEAR, muzzle=0.72, ear_size=0.58),
+        replace(BEAR_BODY, girth=1.6, leg=0.54),
+        Fur(0.22, 0.1, 0.22, 0.15, 0.1, 0.2),
+        _dog_coat("black_bear", "#84401f", "#4a200c", pale="#d2ac7c", belly=0.0),
+        _dog_coat("black_bear", "#6c3218", "#3a1a0c", pale="#c8a06c", belly=0.0),
+    ),
+    _row(
+        "polar",
+        "bear",
+        replace(BEAR, width=0.95, cheek=0.48, muzzle=0.8, ear_size=0.4),
+        replace(BEAR_BODY, girth=1.7, neck=1.5),
+        Fur(0.24, 0.1, 0.24, 0.2, 0.1, 0.2),
+        _dog_coat("solid", "#efeadb", "#d8cfb8", pale="#faf8f2", belly=0.3),
+        _dog_coat("solid", "#e6dcc2", "#cbbd9c", pale="#f4eedd", belly=0.3),
     ),
     _row(
         "teddy",
@@ -519,6 +538,7 @@ _ROWS = (
         _dog_coat("solid", "#c08a4c", "#9a6a38", pale="#ecd2a4", belly=0.9, eyes=("#120c0a",)),
         _dog_coat("solid", "#dcbf94", "#b8966a", pale="#f4e4c8", belly=0.9, eyes=("#120c0a",)),
         _dog_coat("solid", "#8c5a3c", "#6a402a", pale="#d8b088", belly=0.9, eyes=("#120c0a",)),
+        _dog_coat("solid", "#4a362c", "#33241d", pale="#a98a68", belly=0.8, eyes=("#120c0a",)),
     ),
 )
 BREEDS = {row.name: row for row in _ROWS}

@@ -241,6 +241,52 @@ def _bokeh(image: Array, regions: Array, g: Ground, rng: np.random.Generator) ->
     _lay(image, regions, g.below, _shade(image, 0.1 * g.noise(3, 9, 4) - 0.15), "ground")
 
 
+def _forest(image: Array, regions: Array, g: Ground, rng: np.random.Generator) -> None:
+    """Trunks before dark leaves, nearer ones broader, on brown ground."""
+    seed = int(rng.integers(1e6))
+    leaf = hsv(rng.uniform(0.2, 0.36), rng.uniform(0.25, 0.6), rng.uniform(0.16, 0.5))
+    _lay(
+        image, regions, np.ones(g.shape, bool), _shade(leaf, 0.55 * g.noise(14, 14, seed)), "plants"
+    )
+    bark = hsv(rng.uniform(0.04, 0.1), rng.uniform(0.15, 0.45), rng.uniform(0.2, 0.5))
+    for width in sorted(rng.uniform(0.01, 0.06, int(rng.integers(4, 10)))):
+        lean = rng.normal(0, 0.04)
+        trunk = np.abs(g.x - rng.random() - lean * g.y) < width
+        shade = 0.3 * g.noise(60, 6, seed + 1) + 6 * width - 0.25
+        _lay(image, regions, trunk, _shade(bark, shade), "plants")
+    soil = hsv(rng.uniform(0.06, 0.25), rng.uniform(0.2, 0.5), rng.uniform(0.2, 0.45))
+    litter = 0.35 * g.noise(70, 30, seed + 2, 2) + 0.25 * g.noise(5, 9, seed + 3)
+    _lay(image, regions, g.below, _shade(soil, litter), "ground")
+
+
+def _riverside(image: Array, regions: Array, g: Ground, rng: np.random.Generator) -> None:
+    """A meadow whose ground is water, then stones."""
+    _meadow(image, regions, g, rng)
+    seed = int(rng.integers(1e6))
+    start = g.y[g.below].min() if g.below.any() else 0.6
+    bank = start + rng.uniform(0.15, 0.3) + 0.03 * fbm(np.dstack([g.x * 5, g.x * 0]), seed, 3)
+    blue = hsv(rng.uniform(0.48, 0.6), rng.uniform(0.15, 0.5), rng.uniform(0.4, 0.75))
+    ripple = 0.3 * fbm(np.dstack([g.x * 9, g.y * 70]), seed + 1, 3)
+    _lay(image, regions, g.below & (g.y < bank), _shade(blue, ripple), "ground")
+    stone = hsv(rng.uniform(0.05, 0.15), rng.uniform(0.05, 0.2), rng.uniform(0.4, 0.65))
+    _lay(image, regions, g.y >= bank, _shade(stone, 0.4 * g.noise(26, 26, seed + 2, 2)), "ground")
+
+
+def _enclosure(image: Array, regions: Array, g: Ground, rng: np.random.Generator) -> None:
+    """A zoo's wall of pale concrete blocks, with a stripe of blue paint, on concrete."""
+    tone = hsv(rng.uniform(0.1, 0.14), 0.08, rng.uniform(0.68, 0.82))
+    seed = int(rng.integers(1e6))
+    u, v = (g.x * 4 * g.aspect + 0.5 * (np.floor(g.y * 7) % 2)) % 1, (g.y * 7) % 1
+    joint = np.maximum(smoothstep(0.05, 0.02, u), smoothstep(0.1, 0.04, v))
+    wall = _shade(tone, 0.08 * g.noise(50, 50, seed) - 0.3 * joint)
+    _lay(image, regions, np.ones(g.shape, bool), wall, "wall")
+    start = g.y[g.below].min() if g.below.any() else 0.6
+    stripe = (g.y > start - 0.2) & (g.y < start - 0.08)
+    _lay(image, regions, stripe, _shade(hsv(0.58, 0.6, 0.6), -0.2 * joint), "wall")
+    floor = _shade(tone * 0.85, 0.12 * g.noise(40, 40, seed + 1, 2))
+    _lay(image, regions, g.below, floor, "ground")
+
+
 PLACES = {
     "room": _room,
     "sofa": _sofa,
@@ -249,6 +295,9 @@ PLACES = {
     "carpet": _from_above(_rug),
     "wood": _from_above(_boards),
     "bokeh": _bokeh,
+    "forest": _forest,
+    "riverside": _riverside,
+    "enclosure": _enclosure,
 }
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 CONDITIONS = ("day", "night", "snow", "behind_tree", "far_away", "black_and_white", "cartoon")
 STANCES = ("sit", "stand", "lie")
-BACKGROUNDS = ("room", "sofa", "meadow", "street", "carpet", "wood", "bokeh")
+BACKGROUNDS = ("room", "sofa", "meadow", "street", "carpet", "wood", "bokeh")  # where pets are
+WILD_BACKGROUNDS = ("forest", "riverside", "enclosure")  # where bears are
 OCCLUDERS = ("leaves", "plant", "box", "chair", "fence", "tree", "blanket")
 
 
@@ -59,7 +60,7 @@ class Light:
 class Background:
     """The place. `variant` picks its colours and things; `blur` is in pixels of the picture."""
 
-    kind: str = "meadow"  # one of BACKGROUNDS
+    kind: str = "meadow"  # one of BACKGROUNDS or WILD_BACKGROUNDS
     horizon: float = 0.5  # where ground begins, fraction of the height from the top
     blur: float = 1.0
     variant: int = 0
