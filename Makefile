@@ -5,6 +5,9 @@ BIN := .venv/bin
 lab: .venv/installed  ## open the course in JupyterLab (more options: make lab ARGS=--no-browser)
 	$(BIN)/jupyter lab --config=.jupyter/jupyter_lab_config.py $(ARGS)
 
+app: .venv/installed  ## open the bear app in a browser (more options: make app ARGS=--no-browser)
+	$(BIN)/course app $(ARGS)
+
 test: .venv/installed  ## test everything: utils, notebooks, pages in a browser
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pytest $(ARGS)
 
@@ -33,4 +36,4 @@ pins: .venv/installed  ## for authors: work out requirements.txt and environment
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-.PHONY: lab test setup bench notebooks pictures pins help
+.PHONY: lab app test setup bench notebooks pictures pins help

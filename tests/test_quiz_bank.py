@@ -42,10 +42,15 @@ def without(key):
     return {k: v for k, v in GOOD.items() if k != key}
 
 
-def test_intro_is_whole():
-    bank = load_bank()
-    assert [f"intro-{n:02}" for n in range(1, 36)] == [id for id in bank if id.startswith("intro")]
-    assert [bank[f"intro-{n:02}"].book for n in range(1, 34)] == [f"1.{n}" for n in range(1, 34)]
+@pytest.mark.parametrize(
+    ("topic", "chapter", "of_the_book", "of_ours"), [("intro", 1, 33, 2), ("production", 2, 27, 21)]
+)
+def test_topic_is_whole(topic, chapter, of_the_book, of_ours):
+    questions = load_bank().for_topic(topic)
+    total = of_the_book + of_ours
+    assert [q.id for q in questions] == [f"{topic}-{n:02}" for n in range(1, total + 1)]
+    numbers = [f"{chapter}.{n}" for n in range(1, of_the_book + 1)]
+    assert [q.book for q in questions] == numbers + [None] * of_ours
 
 
 def test_found_by_book_number_and_by_notebook():
@@ -80,7 +85,17 @@ def test_sections_are_there(notebook):
     assert not named - set(headings(notebook)), "a question points to a section that is not there"
 
 
-@pytest.mark.parametrize("notebook", ["01_pet_classifier"])
+WITH_QUESTIONS = [
+    "01_pet_classifier",
+    "02_bear_datablock",
+    "03_data_cleaning",
+    "04_bear_app",
+    "05_avoiding_disaster",
+    "06_mnist_from_scratch",
+]
+
+
+@pytest.mark.parametrize("notebook", WITH_QUESTIONS)
 def test_every_section_has_a_question(notebook):
     if not (NOTEBOOKS / f"{notebook}.ipynb").exists():
         pytest.skip(f"{notebook} is not written yet")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from utils.app.commands import app as app_commands
 from utils.paths import NOTEBOOKS, chapter, chapters
 from utils.quiz.commands import app as quiz_commands
 from utils.runner import Run, run_chapter, store_chapter
@@ -27,6 +28,7 @@ app = typer.Typer(
 data_app = typer.Typer(invoke_without_command=True, help="What data is here, and what can be.")
 app.add_typer(data_app, name="data")
 app.add_typer(quiz_commands)
+app.add_typer(app_commands)
 
 console = Console()
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

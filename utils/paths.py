@@ -27,6 +27,11 @@ def course_cache() -> Path:
     return _own_folder("COURSE_CACHE", platformdirs.user_cache_dir("whole-game", appauthor=False))
 
 
+def model_folder(name: str) -> Path:
+    """Where the learner's own model of this name is kept; made by `utils.deploy`, if at all."""
+    return course_home() / "models" / name
+
+
 def path_with_course() -> str:
     """`PATH` with the environment's own commands first, so that `course` is found in notebooks."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -7,7 +7,7 @@ from io import BytesIO
 from fastai.learner import Learner
 from fastai.vision.core import PILImage
 from IPython.display import display
-from ipywidgets import HTML, FileUpload, VBox
+from ipywidgets import HTML, DOMWidget, FileUpload, VBox
 from PIL import Image
 
 from utils import WIDGET_VIEW
@@ -33,9 +33,14 @@ def ask_for_picture(learn: Learner, names: dict[str, str]) -> None:
         answers.value = f'<div role="alert">{"".join(rows)}</div>'
 
     button.observe(answer, "value")
-    view = VBox([button, answers])._repr_mimebundle_()[WIDGET_VIEW]
-    page = f"<p><em>{FALLBACK}</em></p>"
-    display({WIDGET_VIEW: view, "text/html": page, "text/plain": FALLBACK}, raw=True)
+    show_widget(VBox([button, answers]), FALLBACK)
+
+
+def show_widget(widget: DOMWidget, fallback: str) -> None:
+    """Show `widget`; where no kernel runs (a stored notebook, a page) the sentence `fallback`."""
+    view = widget._repr_mimebundle_()[WIDGET_VIEW]
+    page = f"<p><em>{escape(fallback)}</em></p>"
+    display({WIDGET_VIEW: view, "text/html": page, "text/plain": fallback}, raw=True)
 
 
 def _answer(learn: Learner, names: dict[str, str], file: str, content: memoryview) -> str:

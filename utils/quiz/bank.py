@@ -15,6 +15,7 @@ from utils.quiz.words import Words
 
 QUESTIONS = DATA / "questions"
 WORDS_FILE = "words.yaml"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
 _QUESTION = TypeAdapter(Annotated[Question, Field(discriminator="kind")])
 
 
@@ -92,7 +93,7 @@ def _load_words(folder: Path, files: list[Path]) -> Words:
     source = path if path.exists() else QUESTIONS / WORDS_FILE
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
     try:
-        return Words.from_lists(yaml.safe_load(source.read_text(encoding="utf-8")), texts)
+        return Words.from_lists(yaml.load(source.read_text(encoding="utf-8"), _LOADER), texts)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         advice = "write lists of words, and yes, no, on, off and numbers in quotes"
         raise BankError(f"{source.name}: cannot be read ({error}); {advice}") from error
@@ -101,7 +102,7 @@ def _load_words(folder: Path, files: list[Path]) -> Words:
 def _load_file(path: Path, words: Words, problems: list[str]) -> list[Question]:
     """The questions of one file; what is wrong with it is added to `problems`."""
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problems.append(f"{path.name}: is not YAML: {' '.join(str(error).split())}")
         return []

@@ -101,8 +101,9 @@ def _first(
 
 
 def says(answer: str, say: Sequence[Pattern], words: Words) -> bool:
-    """Whether the answer uses one of these ways of saying it."""
-    return _first(say, read(answer, words)) is not None
+    """Whether the answer uses one of these ways of saying it, and is no list of words."""
+    tokens = read(answer, words)
+    return not _is_word_list(answer, tokens) and _first(say, tokens) is not None
 
 
 def _verdict(

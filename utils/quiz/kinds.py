@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LONGEST_NUMBER = 12  # words: more than these are no answer to "which number?"
 _NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)?|[.,]\d+)"
 _SPELT = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+_BETWEEN_LETTERS = {"and", "option", "options"}
 _COMPARED = {
     "same": Feedback("right", 1.0, "Your sketch and our picture agree."),
     "close": Feedback("partial", 0.5, "Look what our picture has that yours lacks, and add it."),
@@ -86,10 +87,10 @@ def check_choice(answer: str, options: Sequence["Option"], words: Words) -> Feed
 def _picked(answer: str, options: Sequence["Option"], words: Words) -> list["Option"]:
     """The options an answer names: by letters, by their text, or in other words."""
     letters = dict(zip("abcdefghijklmnopqrstuvwxyz", options, strict=False))
-    said = plain(answer).split()
+    said = [word for word in plain(answer).split() if word not in _BETWEEN_LETTERS]
     if len(said) == 1 and len(set(said[0])) == len(said[0]) <= len(options):
         said = list(said[0])  # "abd"
-    if all(letter in letters for letter in said):
+    if said and all(letter in letters for letter in said):
         return [option for letter, option in letters.items() if letter in said]
     lines = {plain(part) for part in re.split(r"[;\n]", answer)}
     by_text = [option for option in options if plain(option.text) in lines]

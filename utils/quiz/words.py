@@ -18,7 +18,7 @@ LONGEST_READ = 4_000
 _TOKEN = re.compile(
     r"(?P<word>\d+(?:[.,]\d+)*|[^\W_]+(?:['’][^\W_]+)*)"  # noqa: RUF001 (typed by phones)
     r"|(?P<percent>%)"
-    r"|(?P<sentence>[;!?\n]|(?<!\b\w)\.(?=\s|$))"  # not the points of "e.g." or of "0.5"
+    r"|(?P<sentence>[;!?\n]|(?<!\b\w)(?<!\bvs)\.(?=\s|$))"  # not the points of "e.g.", "vs.", "0.5"
     r"|(?P<comma>[,&])"
     r"|(?P<colon>[-=]+>|[:()=>→⇒—–]|\s-\s)"  # noqa: RUF001 (dashes are typed too)
 )

@@ -1,0 +1,218 @@
+"""The cleaner in a real JupyterLab: by keyboard alone, by mouse, and after the kernel is gone."""
+
+import random
+import re
+from collections.abc import Callable
+from itertools import product
+
+import nbformat
+import pandas as pd
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Lab, go_to_cell, open_notebook, tab_to, wait_for_kernel
+from tests.browser.test_quiz_in_lab import METADATA, restart_kernel
+
+NOTEBOOK = "clean.ipynb"
+LABELS = ("black", "grizzly", "teddy")
+SOURCE = """\
+import pandas as pd
+from utils.cleaner import Cleaner
+Cleaner("set", predictions=pd.read_csv("predictions.csv", index_col="file")).show()"""
+HOSTILE = "<img src=x onerror=alert(1)>.jpg"
+
+
+def photo(seed: int) -> Image.Image:
+    """A picture like no other: coloured noise, enlarged."""
+    noise = random.Random(seed).randbytes(12 * 9 * 3)
+    return Image.frombytes("RGB", (12, 9), noise).resize((120, 90), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def files(lab: Lab) -> set[str]:
+    """Thirty pictures in three classes, what a model says of them, and a notebook."""
+    names = [f"{label}/{label}_{n}.jpg" for label, n in product(LABELS, range(1, 10))]
+    names += [f"{label}/{HOSTILE}" for label in LABELS]
+    opinions = pd.DataFrame(0.1, index=pd.Index(names, name="file"), columns=LABELS)
+    for n, name in enumerate(names):
+        file = lab.folder / "set" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        photo(n).save(file)
+        opinions.loc[name, file.parent.name] = 0.8 - n / 100
+    opinions.to_csv(lab.folder / "predictions.csv")
+    black, grizzly, teddy = (lab.folder / "set" / label for label in LABELS)
+    (black / "black_5.jpg").write_bytes((teddy / "teddy_2.jpg").read_bytes())
+    (grizzly / "grizzly_3.jpg").write_text("<html>no picture</html>")
+    notebook = nbformat.v4.new_notebook(metadata=METADATA)
+    notebook.cells = [nbformat.v4.new_code_cell(SOURCE), nbformat.v4.new_code_cell("2 + 2")]
+    nbformat.write(notebook, lab.folder / NOTEBOOK)
+    return set(names)
+
+
+def on_disk(lab: Lab) -> set[str]:
+    root = lab.folder / "set"
+    return {file.relative_to(root).as_posix() for file in root.rglob("*.jpg")}
+
+
+def run(page: Page) -> Locator:
+    """Run the cell; the widget, once a thumbnail is there."""
+    go_to_cell(page, 0)
+    page.keyboard.press("Control+Enter")
+    widget = page.locator(".wgc")
+    expect(widget.locator("img").first).to_be_visible(timeout=60_000)
+    return widget
+
+
+def pictures(widget: Locator) -> Locator:
+    return widget.locator("[role=option]")  # not the entries of the menus
+
+
+def menu(widget: Locator, name: str) -> Locator:
+    return widget.get_by_role("combobox", name=name, exact=True)
+
+
+def choose_in(page: Page, widget: Locator, name: str, value: str) -> None:
+    """An entry of one of the menus, with the arrow keys."""
+    select = menu(widget, name)
+    tab_to(page, select)
+    values = select.locator("option").evaluate_all("options => options.map(o => o.value)")
+    steps = values.index(value) - values.index(select.input_value())
+    for _ in range(abs(steps)):
+        page.keyboard.press("ArrowDown" if steps > 0 else "ArrowUp")
+    expect(select).to_have_value(value)
+
+
+def go_to_picture(page: Page, widget: Locator, name: str) -> None:
+    """Tab to the pictures, and on to one of them with the arrow keys."""
+    tab_to(page, widget.locator("[role=option][tabindex='0']"))
+    page.keyboard.press("Home")
+    options = pictures(widget)
+    names = options.locator(".wgc-name").all_inner_texts()
+    for _ in range(names.index(name)):
+        page.keyboard.press("ArrowRight")
+    expect(options.nth(names.index(name))).to_be_focused()
+
+
+def press(page: Page, widget: Locator, button: str) -> None:
+    tab_to(page, widget.get_by_role("button", name=button, exact=True))
+    page.keyboard.press("Enter")
+
+
+def choices(widget: Locator) -> dict[str, str]:
+    """The choices that are shown on the page, by file."""
+    tiles = pictures(widget).filter(has=widget.page.locator(".wgc-choice"))
+    names = tiles.locator(".wgc-name").all_inner_texts()
+    return dict(zip(names, tiles.locator(".wgc-choice").all_inner_texts(), strict=True))
+
+
+BLACK = {
+    "black/black_1.jpg": "discard",
+    "black/black_2.jpg": "discard",
+    "black/black_7.jpg": "relabel to teddy",
+}
+GRIZZLY = {"grizzly/grizzly_4.jpg": "keep"}
+
+
+def test_by_keyboard_with_a_restart(
+    page: Page, lab: Lab, files: set[str], shot: Callable[[str], None]
+) -> None:
+    open_notebook(page, lab, NOTEBOOK)
+    widget = run(page)
+    expect(pictures(widget)).to_have_count(24)
+    expect(widget.locator(".wgc-place")).to_have_text("Pictures 1 to 24 of 30 · page 1 of 2")
+    choose_in(page, widget, "Order", "name")
+    choose_in(page, widget, "Label", "black")
+    expect(pictures(widget)).to_have_count(10)
+    go_to_picture(page, widget, "black/black_1.jpg")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(widget.locator("[aria-selected=true]")).to_have_count(2)
+    page.keyboard.press("d")
+    expect(widget.get_by_role("status")).to_have_text("2 pictures: discard.")
+    go_to_picture(page, widget, "black/black_7.jpg")
+    page.keyboard.press("3")
+    expect(widget.get_by_role("status")).to_have_text("1 picture: relabel to teddy.")
+    assert choices(widget) == BLACK
+    # another class and back
+    choose_in(page, widget, "Label", "grizzly")
+    expect(widget.get_by_text("no picture", exact=True)).to_be_visible()
+    go_to_picture(page, widget, "grizzly/grizzly_4.jpg")
+    page.keyboard.press("k")
+    expect(widget.locator(".wgc-choice")).to_have_text("keep")
+    choose_in(page, widget, "Label", "black")
+    expect(widget.locator(".wgc-choice")).to_have_count(3)
+    assert choices(widget) == BLACK
+    expect(widget.get_by_role("heading")).to_have_text("About to happen: 3 changes")
+    shot("cleaner_light")
+    assert on_disk(lab) == files
+
+    # a new page finds the widget as it was; a new kernel finds the choices
+    page.reload()
+    wait_for_kernel(page)
+    expect(page.locator(".wgc .wgc-choice")).to_have_count(3)
+    restart_kernel(page)
+    expect(page.locator(".wgc").get_by_role("alert")).to_contain_text("kernel was restarted")
+    wait_for_kernel(page)
+    widget = run(page)
+    choose_in(page, widget, "Show", "chosen")
+    expect(pictures(widget)).to_have_count(4)
+    assert choices(widget) == BLACK | GRIZZLY
+
+    press(page, widget, "Apply")
+    expect(widget.get_by_role("status")).to_have_text("Applied: 1 relabelled and 2 discarded.")
+    gone, moved = {"black/black_1.jpg", "black/black_2.jpg"}, {"black/black_7.jpg"}
+    applied = files - gone - moved | {"teddy/black_7.jpg"}
+    assert on_disk(lab) == applied
+    press(page, widget, "Undo")
+    expect(widget.get_by_role("status")).to_contain_text("Undone")
+    assert on_disk(lab) == files
+    assert choices(widget) == BLACK | GRIZZLY
+    press(page, widget, "Redo")
+    expect(widget.get_by_role("status")).to_contain_text("Done again")
+    assert on_disk(lab) == applied
+    press(page, widget, "Redo")
+    expect(widget.get_by_role("alert")).to_have_text("There is nothing to redo.")
+    # JupyterLab takes D, D in a notebook for "delete the cell"; here they are choices
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    expect(page.locator(".jp-Notebook-cell")).to_have_count(2)
+    # the stored notebook holds none of it
+    page.keyboard.press("Control+s")
+
+
+def test_by_mouse_in_the_dark_and_narrow(
+    page: Page, lab: Lab, files: set[str], shot: Callable[[str], None]
+) -> None:
+    lab.theme("JupyterLab Dark")
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    open_notebook(page, lab, NOTEBOOK)
+    widget = run(page)
+    menu(widget, "Show").select_option("duplicates")
+    expect(pictures(widget)).to_have_count(2)
+    expect(widget.locator(".wgc-mark")).to_have_text(
+        re.compile("the same as (teddy/teddy_2|black/black_5).jpg")
+    )
+    widget.get_by_role("button", name="Suggest choices").click()
+    expect(widget.get_by_role("status")).to_contain_text("discard 2")
+    menu(widget, "Show").select_option("")
+    options = pictures(widget)
+    expect(options).to_have_count(24)
+    options.nth(1).click()
+    options.nth(4).click(modifiers=["Shift"])
+    expect(widget.locator("[aria-selected=true]")).to_have_count(4)
+    options.nth(2).click()
+    expect(widget.get_by_text("3 selected:")).to_be_visible()
+    widget.get_by_role("button", name="1 black").click()
+    expect(widget.get_by_role("status")).to_have_text("3 pictures: relabel to black.")
+    expect(widget.locator(".wgc-name", has_text=HOSTILE)).to_have_count(3)
+    assert not dialogs
+    shot("cleaner_dark")
+    widget.get_by_role("button", name="Page →").click()
+    expect(widget.locator(".wgc-place")).to_contain_text("page 2 of 2")
+    expect(pictures(widget)).to_have_count(6)
+
+    page.set_viewport_size({"width": 400, "height": 800})
+    widget.scroll_into_view_if_needed()
+    shot("cleaner_narrow")
+    assert widget.evaluate("el => el.scrollWidth <= el.clientWidth")

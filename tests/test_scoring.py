@@ -1,0 +1,127 @@
+"""Cleaning by hand in a folder, and what the score says of it."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from utils.images import CourseError
+from utils.scoring import fates, hits, score
+
+SET = {
+    "grizzly": ["g1", "g2", "g3", "g3_copy", "is_black", "is_teddy", "no_bear"],
+    "black": ["b1", "b2", "b2_near", "broken", "wall"],
+    "teddy": ["t1"],
+}
+KNOWN = pd.DataFrame(
+    [
+        ("grizzly/is_black.jpg", "wrong_label", "black"),
+        ("grizzly/is_teddy.jpg", "wrong_label", "teddy"),
+        ("grizzly/no_bear.jpg", "no_bear", ""),
+        ("grizzly/g3_copy.jpg", "duplicate", "grizzly/g3.jpg"),
+        ("black/b2_near.jpg", "near_duplicate", "black/b2.jpg"),
+        ("black/broken.jpg", "not_an_image", ""),
+        ("black/wall.jpg", "giveaway", ""),
+    ],
+    columns=["file", "defect", "truth"],
+)
+
+
+class Folder:
+    """A set on the disk, and a copy of it to clean."""
+
+    def __init__(self, root):
+        self.before, self.after = root / "before", root / "after"
+        for label, names in SET.items():
+            for name in names:
+                file = self.before / label / f"{name}.jpg"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(name.encode())
+        shutil.copytree(self.before, self.after)
+
+    def relabel(self, file, label):
+        path = self.after / file
+        path.rename(self.after / label / path.name)
+
+    def discard(self, *files):
+        for file in files:
+            (self.after / file).unlink()
+
+    def score(self):
+        return score(fates(self.before, self.after), KNOWN)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+def found(result):
+    return result.kinds["found"].to_dict()
+
+
+def test_an_untouched_set_has_found_nothing_and_spoiled_nothing(folder):
+    result = folder.score()
+    assert found(result) == dict.fromkeys(
+        ("wrong_label", "no_bear", "duplicate", "near_duplicate", "not_an_image"), 0
+    )
+    assert (result.found, result.known) == (0, 6)
+    assert result.kinds["missed"].to_dict()["wrong_label"] == 2
+    assert result.thrown_out == result.mislabelled == []
+
+
+def test_a_perfect_cleaning_finds_all(folder):
+    folder.relabel("grizzly/is_black.jpg", "black")
+    folder.relabel("grizzly/is_teddy.jpg", "teddy")
+    folder.discard(
+        "grizzly/no_bear.jpg", "grizzly/g3_copy.jpg", "black/b2_near.jpg", "black/broken.jpg"
+    )
+    result = folder.score()
+    assert result.found == result.known == 6
+    assert result.thrown_out == result.mislabelled == []
+
+
+def test_a_wrong_label_is_mended_by_the_right_one_or_by_a_discard_only(folder):
+    folder.relabel("grizzly/is_black.jpg", "teddy")
+    folder.discard("grizzly/is_teddy.jpg")
+    result = folder.score()
+    assert found(result)["wrong_label"] == 1
+    assert result.mislabelled == []  # it was wrong before: no good picture was spoiled
+
+
+def test_what_is_no_bear_is_not_mended_by_another_label(folder):
+    folder.relabel("grizzly/no_bear.jpg", "teddy")
+    assert found(folder.score())["no_bear"] == 0
+
+
+def test_either_of_two_copies_may_go_but_not_both(folder):
+    folder.discard("grizzly/g3.jpg")
+    result = folder.score()
+    assert found(result)["duplicate"] == 1
+    assert result.thrown_out == []
+    folder.discard("grizzly/g3_copy.jpg")
+    result = folder.score()
+    assert found(result)["duplicate"] == 1
+    assert result.thrown_out == ["grizzly/g3.jpg"]
+
+
+def test_good_pictures_that_went_or_changed_class_are_named(folder):
+    folder.discard("teddy/t1.jpg", "black/wall.jpg")  # a giveaway background is no reason to go
+    folder.relabel("grizzly/g1.jpg", "black")
+    folder.relabel("black/b2_near.jpg", "grizzly")
+    result = folder.score()
+    assert sorted(result.thrown_out) == ["black/wall.jpg", "teddy/t1.jpg"]
+    assert result.mislabelled == ["black/b2_near.jpg", "grizzly/g1.jpg"]
+    assert result.found == 0
+
+
+def test_two_files_of_one_name_are_refused(folder):
+    shutil.copy(folder.before / "teddy" / "t1.jpg", folder.before / "black" / "t1.jpg")
+    with pytest.raises(CourseError, match=r"t1\.jpg"):
+        folder.score()
+
+
+def test_hits_counts_the_first_of_a_ranking():
+    ranking = ["grizzly/is_black.jpg", "black/b1.jpg", "grizzly/no_bear.jpg", "black/broken.jpg"]
+    assert [hits(ranking, KNOWN, first) for first in (1, 2, 3, 4, 100)] == [1, 1, 2, 2, 2]
+    assert hits(ranking, KNOWN, 4, kinds=["not_an_image"]) == 1

@@ -1,0 +1,29 @@
+"""The app of chapter 04: the widget a visitor drops pictures on, and what serves it.
+
+Nothing here needs PyTorch.
+"""
+
+from pathlib import Path
+
+from utils.deploy.manifest import NAME, DeployError
+
+NO_MODEL = (
+    "There is no {name} model on this computer yet: run chapter 04 down to its export, or type "
+    "`course app`, which trains one."
+)
+
+
+def app_model(name: str) -> Path:
+    """The folder `model` beside the app, as an exported app has it, or else the course's own.
+
+    Raises `DeployError` when there is neither.
+    """
+    beside = Path("model")
+    if (beside / NAME).exists():
+        return beside
+    from utils.paths import model_folder  # not part of an exported app
+
+    folder = model_folder(name)
+    if not (folder / NAME).exists():
+        raise DeployError(NO_MODEL.format(name=name.removesuffix("s")))
+    return folder

@@ -1,0 +1,150 @@
+"""Serves a notebook as an app with Voilà: a kernel for each visitor, and no code from any of them.
+
+It runs in the course (`course app`) and in an exported folder (`python -m utils.app.server`), so
+it imports nothing that the folder does not have.
+"""
+
+import argparse
+import errno
+import os
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+from tornado.web import HTTPError, RequestHandler
+from traitlets.config import Config
+from voila.app import Voila
+
+from utils.opening import CourseError
+
+HERE = Path(__file__).parent
+LOOPBACK = "127.0.0.1"
+MESSAGE_BYTES = 4 << 20  # the page sends pictures in pieces of 1 MiB
+MAX_VISITORS = 30  # at once; each has a kernel
+FULL = "The app has as many visitors as it can take: please come back in a few minutes."
+PING = 30_000  # milliseconds between two questions whether the page is still there
+EXTENSIONS = [
+    "anywidget",
+    "@jupyter-widgets/jupyterlab-manager",
+    "@voila-dashboards/widgets-manager8",
+]
+CULL_AFTER, CULL_EVERY = 60, 20  # seconds without a page; seconds between two looks
+# The page may load nothing from elsewhere, and nobody but these may show it inside theirs.
+CONTENT = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'"
+
+
+class ServeError(CourseError):
+    """The app cannot be served."""
+
+
+class App(Voila):
+    """Voilà, which says where it is once it is there."""
+
+    when_open: Callable[[], None] = staticmethod(lambda: None)
+
+    def launch_browser(self) -> None:
+        """Voilà calls this when it listens; its own would not pass the token on."""
+        self.when_open()
+
+
+def _admit(request: RequestHandler, **_notebook: object) -> None:
+    """Voilà calls this before it starts a visitor's kernel."""
+    if len(request.kernel_manager.list_kernel_ids()) >= MAX_VISITORS:
+        raise HTTPError(503, FULL)
+    # Asking for the token sets its cookie. With it a page that is closed may end its kernel.
+    request.xsrf_token  # noqa: B018
+
+
+def settings(ip: str, port: int, token: str, framed_by: str = "") -> Config:
+    """What Voilà is told. `framed_by`: sites that may show the app inside a page of theirs.
+
+    That a visitor's kernel obeys no request to run code is Voilà's own rule, and no setting.
+    """
+    config = Config()
+    config.Voila.ip, config.Voila.port, config.Voila.port_retries = ip, port, 0
+    config.Voila.token = token
+    config.Voila.identity_provider_class = "voila.voila_identity_provider.VoilaIdentityProvider"
+    config.Voila.log_level = "ERROR"
+    config.Voila.config_file_paths = []  # whatever the user's other notebooks are served with
+    config.Voila.tornado_settings = {
+        "websocket_max_message_size": MESSAGE_BYTES,
+        "ws_ping_interval": PING,
+        "ws_ping_timeout": PING,
+        # a page elsewhere could otherwise reach us under a name of its own
+        "allow_remote_access": ip != LOOPBACK,
+        "headers": {
+            "Content-Security-Policy": f"{CONTENT}; frame-ancestors 'self' {framed_by}".strip()
+        },
+    }
+    own = config.VoilaConfiguration
+    own.template = "course"
+    own.allow_template_override = own.allow_theme_override = "NO"
+    own.file_allowlist = []  # no file beside the notebook is anybody's business
+    own.prelaunch_hook = _admit
+    own.extension_allowlist = EXTENSIONS
+    config.MappingKernelManager.cull_idle_timeout = CULL_AFTER
+    config.MappingKernelManager.cull_interval = CULL_EVERY
+    config.MappingKernelManager.transport_encryption = "auto"
+    return config
+
+
+def check_port(ip: str, port: int) -> None:
+    """Raise `ServeError` when somebody else is listening there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ip, port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            why = "is taken, perhaps by an app still running" if taken else f"({error.strerror})"
+            raise ServeError(f"Port {port} {why}: choose another with --port.") from None
+
+
+def serve(
+    notebook: Path,
+    port: int,
+    *,
+    ip: str = LOOPBACK,
+    token: str | None = None,
+    framed_by: str = "",
+    browser: bool = False,
+) -> None:
+    """Serve `notebook` until Ctrl-C. Without a `token` one is made; "" lets everybody in.
+
+    Raises `ServeError` when the port is taken.
+    """
+    check_port(ip, port)
+    # Voilà finds templates through this variable; the kernels inherit it and do not mind.
+    paths = [str(HERE), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(paths)
+    if token is None:
+        token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
+    address = f"http://{ip}:{port}/" + (f"?token={token}" if token else "")
+
+    def say() -> None:
+        print(f"The app is at {address}\nCtrl-C stops it.", flush=True)
+        if browser:
+            webbrowser.open(address)
+
+    app = App.instance(config=settings(ip, port, token, framed_by))
+    app.when_open = say
+    app.initialize([str(notebook)])
+    app.start()
+
+
+def main() -> None:
+    """`python -m utils.app.server NOTEBOOK --ip 0.0.0.0 --port 7860`, in an exported folder."""
+    parser = argparse.ArgumentParser(description="Serve an app notebook with Voilà.")
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("--ip", default=LOOPBACK, help="0.0.0.0: reachable from other computers")
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT", 8866))
+    parser.add_argument("--framed-by", default="", help="sites that may frame the app")
+    options = parser.parse_args()
+    # A public app has no token: whoever has the address is a visitor.
+    serve(options.notebook, options.port, ip=options.ip, token="", framed_by=options.framed_by)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""What makes a picture worth a second look: its loss, the quality of its label, and its copies.
+
+The loss is the opinion of a learner that was trained on the very labels in question. The quality
+of a label is out-of-fold: each picture is judged by a classifier that has not seen it.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from fastai.data.core import TfmdDL
+from fastai.learner import Learner
+from fastai.torch_core import default_device
+from fastprogress import progress_bar
+from PIL import Image
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from utils.cleaner.disk import CleanerError
+from utils.models import efficientnet_lite0
+
+FOLDS, SEED = 5, 0
+SIZE = 160  # pixels, the side of the squares that features are taken from
+BATCH = 32
+MANY = 1000  # pictures; from here on a progress bar is shown
+# Two pictures are nearly the same when at most so many of the 256 bits of their hashes differ.
+NEAR = 60
+STRENGTH = 0.01  # C of the logistic regression
+
+
+# -- what a learner says -----------------------------------------------------------------------
+
+
+def predict(learn: Learner, paths: Sequence[Path]) -> pd.DataFrame:
+    """The learner's probabilities: a row per picture, in their order, and a column per label.
+
+    Raises `CleanerError` when it is not a learner that gives each picture one of its labels.
+    """
+    vocab = [str(label) for label in getattr(learn.dls, "vocab", [])]
+    with nullcontext() if len(paths) > MANY else learn.no_bar():
+        scores, _ = learn.get_preds(dl=_loader(learn, paths), act=_unchanged)
+    if getattr(scores, "shape", ()) != (len(paths), len(vocab)):
+        raise CleanerError(
+            "This learner does not give each picture one of its labels: train one with"
+            " vision_learner on a CategoryBlock, or leave the learner out."
+        )
+    # in 64 bits, a probability never becomes 0, of which the loss would be infinite
+    return pd.DataFrame(scores.double().softmax(1).cpu().numpy(), columns=vocab)
+
+
+def _unchanged(scores: torch.Tensor) -> torch.Tensor:
+    return scores
+
+
+def _loader(learn: Learner, paths: Sequence[Path]) -> TfmdDL:
+    """As fastai's `test_dl`, whether the learner's items were paths or rows of a table."""
+    try:
+        return learn.dls.test_dl(paths)
+    except AssertionError:  # the items were rows, of which a column reader made texts
+        return learn.dls.test_dl([str(path) for path in paths])
+
+
+def opinion(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
+    """Columns prediction, confidence (its probability) and loss (minus log p of the label)."""
+    table = pd.DataFrame({"confidence": np.nan, "loss": np.nan}, index=range(len(labels)))
+    table.insert(0, "prediction", pd.Series([None] * len(labels), dtype=object))
+    known = _known(probabilities)
+    if known.any():
+        p, names = probabilities[known].to_numpy(), probabilities.columns
+        own = names.get_indexer(np.array(labels, dtype=object)[known])
+        table.loc[known, "prediction"] = names.to_numpy(object)[p.argmax(axis=1)]
+        table.loc[known, "confidence"] = p.max(axis=1)
+        losses = -np.log(p[np.arange(len(p)), own])
+        table.loc[known, "loss"] = np.where(own < 0, np.nan, losses)
+    return table
+
+
+def _known(probabilities: pd.DataFrame) -> np.ndarray:
+    return probabilities.notna().all(axis=1).to_numpy() & (probabilities.shape[1] > 0)
+
+
+# -- how well a label fits, judged out of fold -------------------------------------------------
+
+
+def features(thumbnails: Sequence[bytes]) -> np.ndarray:
+    """1,280 numbers for each picture, from the body that comes with the course.
+
+    The body is the plain pretrained one, also where a fine-tuned one is at hand, ...
+    """
+    body = nn.Sequential(*list(efficientnet_lite0().children())[:-1]).eval()
+    body = body.to(default_device(), memory_format=torch.channels_last)
+    starts = range(0, len(thumbnails), BATCH)
+    rows = []
+    with torch.inference_mode():
+        for start in progress_bar(starts, leave=False) if len(thumbnails) > MANY else starts:
+            squares = [_square(small) for small in thumbnails[start : start + BATCH]]
+            x = torch.from_numpy(np.stack(squares)).to(default_device())
+            x = x.permute(0, 3, 1, 2).float() / 127.5 - 1  # mean and std 0.5
+            rows.append(body(x).cpu().numpy())
+    return np.concatenate(rows)
+
+
+def _square(thumbnail: bytes) -> np.ndarray:
+    return np.array(Image.open(BytesIO(thumbnail)).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+def out_of_fold(x: np.ndarray, labels: Sequence[str], groups: Sequence[int]) -> pd.DataFrame:
+    """Probabilities of the labels for each picture, from classifiers that have not seen it.
+
+    `x` are features, a row per picture. Pictures of one group (copies of each other) are in the
+    same fold, or a copy with the same wrong label would vouch for it. A label that fewer than two
+    groups have is left out. Raises `CleanerError` when there are not two labels to tell apart.
+    """
+    seen = pd.DataFrame({"label": labels, "group": groups})
+    spread = seen.groupby("label")["group"].nunique()
+    usual = spread[spread > 1]
+    if len(usual) < 2:
+        raise CleanerError(
+            "Labels can be judged where at least two of them have two usable pictures each."
+        )
+    known = seen["label"].isin(usual.index).to_numpy()
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
+    folds = StratifiedGroupKFold(min(FOLDS, usual.min()), shuffle=True, random_state=SEED)
+    y, g = seen["label"][known].to_numpy(str), seen["group"][known]
+    judged = cross_val_predict(model, x[known], y, groups=g, cv=folds, method="predict_proba")
+    table = pd.DataFrame(np.nan, index=range(len(seen)), columns=sorted(usual.index))
+    table.loc[known] = judged
+    return table
+
+
+def judge(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
+    """Columns quality (0 to 1, low is doubtful) and mislabelled, by cleanlab.
+
+    Northcutt, Jiang & Chuang 2021 (arXiv 1911.00068). Without probabilities, or for a label that
+    is not among them: no quality, and not mislabelled.
+    """
+    labels = pd.Series(labels, dtype=object)
+    table = pd.DataFrame({"quality": np.nan, "mislabelled": False}, index=range(len(labels)))
+    known = _known(probabilities) & labels.isin(probabilities.columns).to_numpy()
+    if known.any():
+        y = probabilities.columns.get_indexer(labels[known])
+        p = probabilities[known].to_numpy()
+        table.loc[known, "quality"] = get_label_quality_scores(y, p)
+        table.loc[known, "mislabelled"] = find_label_issues(y, p, n_jobs=1)
+    return table
+
+
+# -- copies ------------------------------------------------------------------------------------
+
+
+def alike(hashes: Sequence[bytes]) -> list[np.ndarray]:
+    """For each picture, the places of those whose hashes are near its own, itself included."""
+    if not hashes:
+        return []
+    bits = np.unpackbits(np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), -1), axis=1)
+    signs = bits.astype(np.float32) * 2 - 1  # the product of two rows: equal bits less unequal
+    closest = bits.shape[1] - 2 * NEAR
+    blocks = (signs[start : start + 500] @ signs.T for start in range(0, len(signs), 500))
+    return [np.flatnonzero(row >= closest) for block in blocks for row in block]
+
+
+def families(near: Sequence[np.ndarray]) -> np.ndarray:
+    """A number per picture, the same for all that are near each other, directly or by others."""
+    rows = np.repeat(np.arange(len(near)), [len(places) for places in near])
+    columns = np.concatenate([*near, np.array([], int)])
+    links = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(near), len(near)))
+    return connected_components(links, directed=False)[1]
+
+
+def copies(near: Sequence[np.ndarray], order: Sequence[int]) -> dict[int, int]:
+    """Which picture is a copy of which (copy → original); of several, the first in `order` stays.
+
+    A copy of a copy that is not near the original itself is left alone.
+    """
+    originals: dict[int, int] = {}
+    for place in order:
+        if place not in originals:
+            others = (int(other) for other in near[place] if other != place)
+            originals |= {other: place for other in others if other not in originals}
+    return originals

@@ -1,0 +1,197 @@
+"""A saved model answers, on ONNX Runtime, Pillow and NumPy alone: no PyTorch, nothing unpickled."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from utils.deploy.manifest import (
+    AGAIN,
+    GRAPH,
+    PAD_MODES,
+    DeployError,
+    check_fingerprint,
+    read_checked,
+    read_manifest,
+    set_threshold,
+)
+from utils.opening import MAX_MEGAPIXELS, ImageError, open_image
+
+__all__ = ["DeployError", "Prediction", "Predictor", "set_threshold"]
+
+BATCH = 32  # pictures in memory at once
+MAX_THREADS = 4  # more gain little on a picture of this size
+UNLIKE = "it is unlike the pictures the model learned from"
+Picture = Image.Image | bytes | bytearray | memoryview | Path | str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one picture."""
+
+    label: str
+    """The most probable label, whatever the other fields say."""
+    probabilities: dict[str, float]
+    """One for each label, in the order of the vocabulary; they sum to 1."""
+    sure: bool
+    """Whether the highest probability reaches the model's threshold."""
+    in_domain: bool
+    """Whether the picture resembles those the model learned from."""
+    distance: float
+    """How far it is from them; 1 is the limit beyond which `in_domain` is false."""
+    sentence: str
+    """The answer in words: a label with its probability, or why there is none."""
+
+    @property
+    def probability(self) -> float:
+        """That of `label`."""
+        return self.probabilities[self.label]
+
+
+def resized(picture: Image.Image, settings: dict) -> Image.Image:
+    """`picture` as fastai's `Resize` makes it for validation: squished, cropped or padded.
+
+    The arithmetic, to the last rounding, is that of fastai 2.8's `Resize.encodes` and
+    `_do_crop_pad`. With `crop` in `settings` the middle of so many pixels is cut out afterwards,
+    as `RandomResizedCrop` does for validation.
+    """
+    height, width = settings["size"]
+    resample = Image.Resampling[settings["resample"].upper()]
+    if settings["method"] != "squish":
+        picture = _to_shape(picture, width, height, settings)
+    picture = picture.resize((width, height), resample)
+    if settings.get("crop"):
+        height, width = settings["crop"]
+        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        picture = picture.crop((left, top, left + width, top + height))
+    return picture
+
+
+def _to_shape(picture: Image.Image, width: int, height: int, settings: dict) -> Image.Image:
+    """The middle of the picture, or the picture with a margin, in the shape of width by height."""
+    w, h = picture.size
+    scale = (max if settings["method"] == "pad" else min)(w / width, h / height)
+    new_w, new_h = max(1, int(scale * width)), max(1, int(scale * height))
+    if new_w * new_h > MAX_MEGAPIXELS * 1e6:
+        raise ImageError("oversized", f"This picture is too long and thin ({w} by {h} pixels).")
+    left, top = int(0.5 * (w - new_w)), int(0.5 * (h - new_h))
+    inside = (max(left, 0), max(top, 0), min(left + new_w, w), min(top + new_h, h))
+    picture = picture.crop(inside)
+    before_x, before_y = max(-left, 0), max(-top, 0)
+    after_x, after_y = max(new_w - w + left, 0), max(new_h - h + top, 0)
+    if not any((before_x, before_y, after_x, after_y)):
+        return picture
+    margins = ((before_y, after_y), (before_x, after_x), (0, 0))
+    padded = np.pad(np.asarray(picture), margins, mode=PAD_MODES[settings["pad_mode"]])
+    return Image.fromarray(padded)
+
+
+def pixels(picture: Picture, settings: dict) -> np.ndarray:
+    """What the network is given for `picture`: `(height, width, 3)` bytes."""
+    opened = picture if isinstance(picture, Image.Image) else open_image(picture)
+    return np.asarray(resized(opened.convert("RGB"), settings))
+
+
+def _cores() -> int:
+    """Cores this process may use, which in a container are fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _session(content: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = min(_cores(), MAX_THREADS)
+    # Threads that wait by spinning are quicker by little, and take the cores from other visitors.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors only: what is wrong is raised, in a sentence
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has an exception class for each way to fail
+        raise DeployError(f"{GRAPH} is no model that ONNX Runtime can load: {AGAIN}.") from error
+
+
+class Predictor:
+    """The model saved in a folder, ready to answer.
+
+    `vocab` is the list of labels, `threshold` the probability below which it is not sure,
+    `manifest` all that was saved about it. Several threads may ask the same `Predictor`.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Read and check the model in `folder`; raises `DeployError` saying why it is refused."""
+        self.manifest = read_manifest(folder)
+        self.vocab: list[str] = self.manifest["vocab"]
+        self.threshold: float = self.manifest["threshold"]
+        self._input = self.manifest["input"]
+        self._session = _session(read_checked(folder, GRAPH, self.manifest))
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        check_fingerprint(self.manifest, metadata.get("fingerprint"), GRAPH)
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        side = self._input.get("crop") or self._input["size"]
+        takes = [(i.name, i.type, i.shape[1:]) for i in self._session.get_inputs()]
+        gives = [(o.name, o.type, o.shape[1:]) for o in self._session.get_outputs()]
+        labels = len(self.vocab)
+        if takes != [("pixels", "tensor(uint8)", [*side, 3])] or gives != [
+            ("probabilities", "tensor(float)", [labels]),
+            ("distance", "tensor(float)", []),
+        ]:
+            raise DeployError(
+                f"{GRAPH} does not fit the manifest: it should take pictures of "
+                f"{side[1]} by {side[0]} pixels and give {labels} probabilities; {AGAIN}."
+            )
+
+    def predict(self, pictures: Iterable[Picture]) -> list[Prediction]:
+        """What each picture shows: opened pictures, bytes of files, or paths; in their order.
+
+        Raises `ImageError`, with a sentence, at the first that is no usable picture.
+        """
+        if isinstance(pictures, (Image.Image, bytes, bytearray, memoryview, Path, str)):
+            raise DeployError("predict takes a list of pictures: put [ ] around a single one.")
+        return list(self._answers(pictures))
+
+    def _answers(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
+        batch = []
+        for picture in pictures:
+            batch.append(pixels(picture, self._input))
+            if len(batch) == BATCH:
+                yield from self._run(batch)
+                batch = []
+        if batch:
+            yield from self._run(batch)
+
+    def _run(self, batch: list[np.ndarray]) -> Iterator[Prediction]:
+        probabilities, distances = self._session.run(None, {"pixels": np.stack(batch)})
+        for row, distance in zip(probabilities, distances, strict=True):
+            yield self._prediction(row, float(distance))
+
+    def _prediction(self, row: np.ndarray, distance: float) -> Prediction:
+        best = int(row.argmax())
+        probabilities = {label: float(p) for label, p in zip(self.vocab, row, strict=True)}
+        distance /= self.manifest["domain"]["limit"]
+        sure, in_domain = bool(row[best] >= self.threshold), distance <= 1
+        return Prediction(
+            label=self.vocab[best],
+            probabilities=probabilities,
+            sure=sure,
+            in_domain=in_domain,
+            distance=distance,
+            sentence=self._sentence(probabilities, sure, in_domain),
+        )
+
+    def _sentence(self, probabilities: dict[str, float], sure: bool, in_domain: bool) -> str:
+        ranked = sorted(probabilities.items(), key=lambda pair: -pair[1])
+        (first, p), (second, q) = ranked[:2]
+        if not in_domain:
+            subject = self.manifest["subject"]
+            known = subject or f"any of {', '.join(self.vocab)}"
+            return f"This does not look like {known}: {UNLIKE}."
+        if sure:
+            return f"{first}, with probability {p:.2f}."
+        return f"Not sure, ask a person: perhaps {first} ({p:.2f}), perhaps {second} ({q:.2f})."
