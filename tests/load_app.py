@@ -39,7 +39,7 @@ PROTOCOL = "v1.kernel.websocket.jupyter.org"
 CHUNK = 1 << 20  # as in dropzone.js
 KERNEL = re.compile(r'"kernelId": "([\w-]+)"')
 WIDGET = re.compile(r'"application/vnd.jupyter.widget-view\+json": \{"model_id": "(\w+)"')
-START = 90  # seconds a server may take to answer on a busy machine
+START = 300  # seconds a server may take to answer: it may train a model first
 SAME = 1e-5  # between a probability from the app and the same one from a Predictor here
 
 

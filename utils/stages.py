@@ -60,7 +60,7 @@ class Steps:
         return pd.DataFrame(self.rows).set_index("step").round({"ms": 2})
 
 
-def timed(action: Callable[[], object], times: int = 5) -> tuple[object, float]:
+def timed(action: Callable[[], object], times: int = 15) -> tuple[object, float]:
     """What `action()` answers, and the seconds of the quickest of so many calls of it.
 
     The quickest, because whatever else the machine does can only make a call slower.

@@ -30,7 +30,7 @@ EXTENSIONS = [
     "@jupyter-widgets/jupyterlab-manager",
     "@voila-dashboards/widgets-manager8",
 ]
-CULL_AFTER, CULL_EVERY = 60, 20  # seconds without a page; seconds between two looks
+CULL_AFTER, CULL_EVERY = 120, 30  # seconds without a page; seconds between two looks
 # The page may load nothing from elsewhere, and nobody but these may show it inside theirs.
 CONTENT = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'"
 

@@ -10,7 +10,7 @@ const CUT_OFF =
   "The kernel was restarted or has stopped. Run this cell again (Shift-Enter): your choices come back.";
 const KEYS =
   "In the pictures: arrow keys move, Space selects, Shift with an arrow key selects several, " +
-  "Ctrl-A the page, Escape none, Page Up and Page Down turn the page.";
+  "Ctrl-A the page, Escape none; Page Up and Page Down turn the page.";
 
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -49,6 +49,7 @@ class Pictures {
   close() {
     clearTimeout(this.later);
     clearTimeout(this.browsing);
+    window.removeEventListener("keydown", this.hear, true);
     for (const [event, listener] of Object.entries(this.listeners)) this.model.off(event, listener);
     for (const address of this.images.values()) URL.revokeObjectURL(address);
   }
@@ -64,7 +65,6 @@ class Pictures {
     this.grid = element("div", {
       class: "wgc-grid", role: "listbox", "aria-multiselectable": "true",
       "aria-label": this.model.get("name"), "aria-describedby": `${this.prefix}-keys`,
-      onkeydown: (event) => this.key(event),
     });
     this.alert = element("p", { class: "wgc-alert", role: "alert" });
     this.spoken = element("p", { class: "wgc-spoken", role: "status", "aria-live": "polite" });
@@ -75,19 +75,19 @@ class Pictures {
     this.undo = button("Undo", () => this.ask({ do: "undo" }));
     this.redo = button("Redo", () => this.ask({ do: "redo" }));
     const suggest = button("Suggest choices", () => this.ask({ do: "suggest" }));
-    el.append(
-      element(
-        "section",
-        // JupyterLab's own keys (D twice deletes a cell) must not hear what is meant for the pictures
-        { class: "wgc wg-live", "aria-label": this.model.get("name"), "data-lm-suppress-shortcuts": "true" },
-        this.menus,
-        element("div", { class: "wgc-bar" }, this.back, this.place, this.on),
-        this.actions,
-        element("p", { class: "wgc-small", id: `${this.prefix}-keys` }, KEYS),
-        this.grid, this.busy, this.alert, this.spoken, this.planTitle, this.plan,
-        element("div", { class: "wgc-bar" }, this.apply, this.undo, this.redo, suggest),
-      ),
+    this.root = element(
+      "section",
+      { class: "wgc wg-live", "aria-label": this.model.get("name") },
+      this.menus,
+      element("div", { class: "wgc-bar" }, this.back, this.place, this.on),
+      this.actions,
+      element("p", { class: "wgc-small", id: `${this.prefix}-keys` }, KEYS),
+      this.grid, this.busy, this.alert, this.spoken, this.planTitle, this.plan,
+      element("div", { class: "wgc-bar" }, this.apply, this.undo, this.redo, suggest),
     );
+    el.append(this.root);
+    this.hear = (event) => this.root.contains(event.target) && this.key(event);
+    window.addEventListener("keydown", this.hear, true); // before JupyterLab, which listens below
     this.draw();
     this.warn(this.model.get("notice"));
   }
@@ -250,24 +250,33 @@ class Pictures {
     this.selected = new Set(ids.slice(Math.max(from, 0), to + 1));
   }
 
+  // JupyterLab must not take a key in here for one of its own (D twice deletes a cell, arrows leave
+  // it); those with Ctrl that mean nothing to us are left to it.
   key(event) {
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (this.grid.contains(event.target) && this.acted(event, plain)) event.preventDefault();
+    const theirs = event.key === "Escape" || (event.key === "Enter" && event.shiftKey); // leave, run
+    if (event.defaultPrevented || (plain && !theirs)) event.stopPropagation();
+  }
+
+  // Do what a key means in the pictures; false when it means nothing.
+  acted(event, plain) {
     const ids = this.page.rows.map((row) => row.id);
     const at = ids.indexOf(this.current);
     const columns = getComputedStyle(this.grid).gridTemplateColumns.split(" ").length;
     const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -at, End: ids.length - 1 - at };
     const letters = { k: "keep", d: "discard", c: "forget" };
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
-    if (key in steps) this.move(ids[at + steps[key]], event.shiftKey);
+    if (key === "a" && (event.ctrlKey || event.metaKey)) this.select(ids);
+    else if (!plain) return false;
+    else if (key in steps) this.move(ids[at + steps[key]], event.shiftKey);
     else if (key === " ") this.click(event, this.current);
-    else if (key === "a" && !plain) this.select(ids);
-    else if (key === "Escape") this.select([]);
+    else if (key === "Escape" && this.selected.size) this.select([]);
     else if (key === "PageDown" || key === "PageUp") this.turn(key === "PageDown" ? 1 : -1);
-    else if (plain && key in letters) this.choose(letters[key]);
-    else if (plain && this.labels[key - 1] !== undefined && key <= 9) this.choose("relabel", this.labels[key - 1]);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+    else if (key in letters) this.choose(letters[key]);
+    else if (/^[1-9]$/.test(key) && this.labels[key - 1] !== undefined) this.choose("relabel", this.labels[key - 1]);
+    else return false;
+    return true;
   }
 
   move(id, selecting) {
