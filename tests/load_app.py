@@ -312,14 +312,14 @@ def _report(load: Load, expected: dict[Path, Prediction], wall: float) -> bool:
 
 def main() -> None:
     """The load test at full size, on the learner's own model or on one given."""
-    from utils.app import app_model
+    from utils.app import course_model
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--pictures", type=int, default=20, help="of each visitor")
     parser.add_argument("--model", type=Path, help="a saved model (default: your own)")
     options = parser.parse_args()
-    model = options.model or app_model("bears")
+    model = options.model or course_model("bears")
     expected = choose(Predictor(model), options.visitors * options.pictures)
     with tempfile.TemporaryDirectory() as folder, course_app(model, Path(folder)) as server:
         begun = time.perf_counter()

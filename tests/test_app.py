@@ -370,7 +370,10 @@ def test_nothing_but_the_page_is_served(server):
 def test_only_who_has_the_address_gets_in(server):
     before = len(server.kernels())
     code, headers, _ = status(server, "/", token=False)
-    assert code == 302 and "/login" in headers["Location"]
+    assert code == 302
+    code, _, text = status(server, headers["Location"], token=False)
+    assert code == 403 and app_server.NO_TOKEN in text
+    assert status(server, "/login", "POST", token=False)[0] in (403, 405)
     assert status(server, "/", Host="evil.example")[0] == 403
     assert len(server.kernels()) == before
 

@@ -165,7 +165,9 @@ def store(names: Names = None, every: Every = False) -> None:
 def strip(
     names: Names = None,
     every: Every = False,
-    out: Annotated[Path, typer.Option(help="The folder to write to.")] = NOTEBOOKS / "stripped",
+    out: Annotated[
+        Path, typer.Option(help="The folder to write to.", show_default="notebooks/stripped")
+    ] = NOTEBOOKS / "stripped",
 ) -> None:
     """Write copies with headings and code only, and a guess box before each cell.
 

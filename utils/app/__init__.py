@@ -19,8 +19,11 @@ def app_model(name: str) -> Path:
     Raises `DeployError` when there is neither.
     """
     beside = Path("model")
-    if (beside / NAME).exists():
-        return beside
+    return beside if (beside / NAME).exists() else course_model(name)
+
+
+def course_model(name: str) -> Path:
+    """The learner's own model of this name; raises `DeployError` when there is none yet."""
     from utils.paths import model_folder  # not part of an exported app
 
     folder = model_folder(name)

@@ -56,17 +56,18 @@ def serve_app(
 
 def _model_or_train() -> Path:
     """The bear model's folder, filled first if it is empty."""
-    from utils.deploy.manifest import NAME
+    from utils.app import course_model
+    from utils.deploy.manifest import DeployError
     from utils.paths import model_folder
 
-    folder = model_folder("bears")
-    if not (folder / NAME).exists():
+    try:
+        return course_model("bears")
+    except DeployError:
         print(TRAINING, flush=True)
-        from utils.bears import train_bears
-        from utils.deploy.export import save_model
+    from utils.bears import train_bears  # PyTorch takes seconds to import
+    from utils.deploy.export import save_model
 
-        save_model(train_bears(), folder, subject="a bear")
-    return folder
+    return save_model(train_bears(), model_folder("bears"), subject="a bear")
 
 
 @app_app.command()
@@ -91,11 +92,11 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Say what kind of bear each picture shows. Exits with 1 when a file is no picture."""
-    from utils.app import app_model
+    from utils.app import course_model
     from utils.deploy.predictor import Predictor
 
     try:
-        predictor = Predictor(app_model("bears"))
+        predictor = Predictor(course_model("bears"))
     except CourseError as error:
         raise fail(error) from None
     rows = [_row(predictor, file) for file in files]

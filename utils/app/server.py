@@ -13,9 +13,12 @@ import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
+from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, RequestHandler
 from traitlets.config import Config
 from voila.app import Voila
+from voila.voila_identity_provider import VoilaIdentityProvider
 
 from utils.opening import CourseError
 
@@ -24,6 +27,7 @@ LOOPBACK = "127.0.0.1"
 MESSAGE_BYTES = 4 << 20  # the page sends pictures in pieces of 1 MiB
 MAX_VISITORS = 30  # at once; each has a kernel
 FULL = "The app has as many visitors as it can take: please come back in a few minutes."
+NO_TOKEN = "This address lacks its token: open the one that was printed in the terminal, whole."
 PING = 30_000  # milliseconds between two questions whether the page is still there
 EXTENSIONS = [
     "anywidget",
@@ -49,6 +53,25 @@ class App(Voila):
         self.when_open()
 
 
+class NoToken(JupyterHandler):
+    """Where those are sent who come without the token; Jupyter's page would want a password."""
+
+    @allow_unauthenticated
+    def get(self) -> None:
+        """Say so."""
+        page = self.settings["voila_jinja2_env"].get_template("error.html")
+        self.set_status(403)
+        self.finish(page.render(status_code=403, message=NO_TOKEN))
+
+
+class Guard(VoilaIdentityProvider):
+    """Lets those in who have the token."""
+
+    def get_handlers(self) -> list[tuple[str, type[RequestHandler]]]:
+        """In place of Jupyter's login and logout."""
+        return [(r"/login", NoToken)]
+
+
 def _admit(request: RequestHandler, **_notebook: object) -> None:
     """Voilà calls this before it starts a visitor's kernel."""
     if len(request.kernel_manager.list_kernel_ids()) >= MAX_VISITORS:
@@ -65,7 +88,7 @@ def settings(ip: str, port: int, token: str, framed_by: str = "") -> Config:
     config = Config()
     config.Voila.ip, config.Voila.port, config.Voila.port_retries = ip, port, 0
     config.Voila.token = token
-    config.Voila.identity_provider_class = "voila.voila_identity_provider.VoilaIdentityProvider"
+    config.Voila.identity_provider_class = Guard
     config.Voila.log_level = "ERROR"
     config.Voila.config_file_paths = []  # whatever the user's other notebooks are served with
     config.Voila.tornado_settings = {
