@@ -35,8 +35,13 @@ SIZE = 160  # pixels, the side of the squares that features are taken from
 BATCH = 32
 MANY = 1000  # pictures; from here on a progress bar is shown
 # Two pictures are nearly the same when at most so many of the 256 bits of their hashes differ.
+# Measured: two different pictures differ in at least 72 (bears), 80 (pets) or 96 (113 photos); of
+# copies made smaller, encoded again or 1.2 times as bright, none in more than 32; of copies with
+# 2 % cut off each side, none in more than 60; with 4 %, half of them in more than 56 to 62.
 NEAR = 60
-STRENGTH = 0.01  # C of the logistic regression
+# C of the logistic regression. From 0.001 to 0.1 the order changes little; larger is worse on drawn
+# cats and dogs, where it learns single pictures by heart.
+STRENGTH = 0.01
 
 
 # -- what a learner says -----------------------------------------------------------------------
@@ -96,7 +101,12 @@ def _known(probabilities: pd.DataFrame) -> np.ndarray:
 def features(thumbnails: Sequence[bytes]) -> np.ndarray:
     """1,280 numbers for each picture, from the body that comes with the course.
 
-    The body is the plain pretrained one, also where a fine-tuned one is at hand, ...
+    The body is the plain pretrained one, also where a fine-tuned one is at hand: that one has been
+    trained on the labels in question, and its features repeat the wrong ones. Measured with 7 % of
+    the labels made wrong (average precision of finding them, mean of two draws): drawn cats and
+    dogs 0.93 plain and 0.79 fine-tuned (by loss 0.51), six drawn breeds 1.00 and 0.99 (0.87), 113
+    photos of cats and dogs 0.95 and 0.72 (0.29).
+    Thumbnails do as well as whole pictures, and need no file to be opened again.
     """
     body = nn.Sequential(*list(efficientnet_lite0().children())[:-1]).eval()
     body = body.to(default_device(), memory_format=torch.channels_last)
