@@ -17,7 +17,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,12 @@ KERNEL = re.compile(r'"kernelId": "([\w-]+)"')
 WIDGET = re.compile(r'"application/vnd.jupyter.widget-view\+json": \{"model_id": "(\w+)"')
 START = 300  # seconds a server may take to answer: it may train a model first
 SAME = 1e-5  # between a probability from the app and the same one from a Predictor here
+
+
+def in_own_loop(coroutine: Coroutine) -> object:
+    """What `coroutine` returns, from a thread: Playwright keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 @dataclass
@@ -250,7 +257,7 @@ def visit(server: Server, pictures: Sequence[Sequence[Path]]) -> Load:
             await visitor.leave()
         return load
 
-    return asyncio.run(all_of_them())
+    return in_own_loop(all_of_them())
 
 
 def compare(load: Load, expected: dict[Path, Prediction]) -> tuple[list[str], list[str]]:

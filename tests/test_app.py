@@ -27,7 +27,17 @@ from tornado.websocket import WebSocketClosedError
 
 from tests import load_app
 from tests.exported_app import exported, run
-from tests.load_app import Visitor, choose, compare, course_app, distinct, running, share, visit
+from tests.load_app import (
+    Visitor,
+    choose,
+    compare,
+    course_app,
+    distinct,
+    in_own_loop,
+    running,
+    share,
+    visit,
+)
 from tests.odd_files import REFUSED, REMARKED, odd_files
 from tests.small_model import small_model, some_pictures
 from utils.app import server as app_server
@@ -267,7 +277,7 @@ async def heard(visitor, older=False):
 
 def test_a_visitor_can_run_no_code(server, tmp_path):
     canary = tmp_path / "canary"
-    kinds = asyncio.run(try_to_run(server, canary))
+    kinds = in_own_loop(try_to_run(server, canary))
     assert not canary.exists()
     assert kinds <= {"kernel_info_reply", "status", "comm_info_reply"}
 
@@ -290,7 +300,7 @@ def test_the_same_attempts_run_code_where_voila_does_not_filter_messages(home, t
     canary = tmp_path / "canary"
     command = [sys.executable, "-c", WITHOUT_THE_RULE, str(NOTEBOOK)]
     with running(command, tmp_path, COURSE_HOME=str(home)) as unsafe:
-        kinds = asyncio.run(try_to_run(unsafe, canary))
+        kinds = in_own_loop(try_to_run(unsafe, canary))
     assert canary.exists()
     assert {"execute_reply", "inspect_reply", "complete_reply", "debug_reply"} <= kinds
 
@@ -303,7 +313,7 @@ def test_a_message_of_any_size_does_not_reach_the_kernel(server):
         with pytest.raises((ConnectionError, WebSocketClosedError)):
             await visitor.ask({"name": "a.jpg", "size": len(huge[0]), "start": 0}, huge)
 
-    asyncio.run(send())
+    in_own_loop(send())
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -407,7 +417,7 @@ def test_a_full_app_says_so_and_has_room_again_when_a_page_is_gone(impatient):
         await visitor.leave()  # as when a phone loses its network: nobody says goodbye
         return code, text, len(impatient.kernels())
 
-    code, text, kernels = asyncio.run(come_and_go())
+    code, text, kernels = in_own_loop(come_and_go())
     assert (code, kernels) == (503, 1)
     assert app_server.FULL in text
     deadline = time.monotonic() + 120
