@@ -9,12 +9,14 @@ app: .venv/installed  ## open the bear app in a browser (more options: make app 
 	$(BIN)/course app $(ARGS)
 
 test: .venv/installed  ## test everything: utils, notebooks, pages in a browser
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pytest $(ARGS)
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 setup: .venv/installed  ## only make the environment, in .venv
 
-bench: .venv/installed  ## measure our recipe against fastai's defaults, side by side
+bench: .venv/installed  ## measure, side by side: training recipes, the app and learn.predict, the cleaner
 	$(BIN)/python tests/bench.py $(ARGS)
+	$(BIN)/python tests/bench_deploy.py
+	$(BIN)/python tests/bench_cleaner.py
 
 notebooks: .venv/installed  ## for authors: run every chapter and store it with its outputs
 	$(BIN)/course store --all
@@ -22,6 +24,7 @@ notebooks: .venv/installed  ## for authors: run every chapter and store it with 
 pictures: .venv/installed  ## for authors: draw the sample sets again
 	$(BIN)/python data/draw_pets.py --out data/pets
 	$(BIN)/python data/draw_bears.py --out data
+	$(BIN)/python data/draw_tasks.py --out data
 
 pins: .venv/installed  ## for authors: work out requirements.txt and environment.yml from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv && $(BIN)/python tests/pins.py --write

@@ -320,8 +320,7 @@ def test_suggest_relabels_what_looks_wrong(tmp_path, own_folders):
         shutil.copy(PETS / path.name, path)
     cleaner = Cleaner(root)
     assert cleaner.table()["quality"].isna().all()  # nobody was asked yet
-    cleaner.rank()
-    cleaner.suggest()
+    cleaner.suggest()  # asks by itself
     wrong = {
         file.relative_to(root).as_posix()
         for file in root.rglob("*.jpg")

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from utils.app.commands import app as app_commands
 from utils.paths import NOTEBOOKS, chapter, chapters
+from utils.project.commands import app as project_commands
 from utils.quiz.commands import app as quiz_commands
 from utils.runner import Run, run_chapter, store_chapter
 from utils.terminal import fail, print_json
@@ -29,6 +30,7 @@ data_app = typer.Typer(invoke_without_command=True, help="What data is here, and
 app.add_typer(data_app, name="data")
 app.add_typer(quiz_commands)
 app.add_typer(app_commands)
+app.add_typer(project_commands)
 
 console = Console()
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

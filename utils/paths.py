@@ -9,6 +9,7 @@ import platformdirs
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
 NOTEBOOKS = ROOT / "notebooks"
+PROJECTS = NOTEBOOKS / "projects"  # the learner's own, where JupyterLab shows them; not in git
 
 
 def _own_folder(variable: str, default: str) -> Path:

@@ -29,29 +29,53 @@ NEXT = """
   Binder          push it to a public git repository"""
 
 
+Of = Annotated[
+    Path | None,
+    typer.Option("--project", help="A project's folder (`course new`), in place of the bears."),
+]
+
+
 @app_app.callback()
 def serve_app(
     ctx: typer.Context,
+    project: Of = None,
     port: Annotated[int, typer.Option(help="Where on this computer.", min=1, max=65535)] = 8866,
     browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
 ) -> None:
-    """Serve the bear app on this computer (127.0.0.1); Ctrl-C stops it.
+    """Serve the bear app, or a project's, on this computer (127.0.0.1); Ctrl-C stops it.
 
-    Without a model yet, one is trained first. `course app export DIR` writes the app as a folder
-    that a hosting service takes.
+    Without a bear model yet, one is trained first. `course app export DIR` writes the app as a
+    folder that a hosting service takes.
     """
     if ctx.invoked_subcommand:
         return
-    from utils.app.export import NOTEBOOK
     from utils.app.server import check_port, serve
     from utils.deploy.predictor import Predictor
 
     try:
         check_port("127.0.0.1", port)
-        Predictor(_model_or_train())
-        serve(NOTEBOOK, port, browser=browser)
+        notebook, model = _app_of(project)
+        Predictor(model)
+        serve(notebook, port, browser=browser)
     except CourseError as error:
         raise fail(error) from None
+
+
+def _app_of(project: Path | None) -> tuple[Path, Path]:
+    """The notebook and the model's folder: of a project, or of the bears."""
+    if project is None:
+        from utils.app.export import NOTEBOOK
+
+        return NOTEBOOK, _model_or_train()
+    from utils.deploy.manifest import NAME, DeployError
+    from utils.project import APP, Project
+
+    made = Project.here(project)
+    if not (made.model / NAME).exists():
+        raise DeployError(
+            f"{made.name} has no model yet: run its project.ipynb down to the export."
+        )
+    return made.folder / APP, made.model
 
 
 def _model_or_train() -> Path:
@@ -73,12 +97,14 @@ def _model_or_train() -> Path:
 @app_app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder, or an earlier export.")],
+    project: Of = None,
 ) -> None:
     """Write the app as a folder that a hosting service takes, and say what to do next."""
     from utils.app.export import export_app
 
     try:
-        files = export_app(folder, _model_or_train())
+        notebook, model = _app_of(project)
+        files = export_app(folder, model, notebook)
     except CourseError as error:
         raise fail(error) from None
     except OSError as error:

@@ -31,7 +31,7 @@ class ExportError(CourseError):
     """The app cannot be exported there."""
 
 
-def export_app(folder: Path, model: Path) -> list[str]:
+def export_app(folder: Path, model: Path, notebook: Path = NOTEBOOK) -> list[str]:
     """Write the app with the model in `model` to `folder`; returns the names of what is there.
 
     `folder` is made. An earlier export in it is replaced; files of yours beside one are left
@@ -39,7 +39,7 @@ def export_app(folder: Path, model: Path) -> list[str]:
     edited, and `DeployError` for a model that cannot be used.
     """
     Predictor(model)  # an app that cannot answer should not get as far as a server
-    files = dict(sorted(_files(model).items()))
+    files = dict(sorted(_files(model, notebook).items()))
     earlier = _earlier(folder)
     _refuse_to_overwrite(folder, [*files, MARKER], earlier)
     for name in earlier:
@@ -56,25 +56,25 @@ def export_app(folder: Path, model: Path) -> list[str]:
 # -- what is in the folder -----------------------------------------------------------------------
 
 
-def _files(model: Path) -> dict[str, bytes]:
-    modules = _modules([*_imports(_code(NOTEBOOK)), SERVER])
+def _files(model: Path, notebook: Path) -> dict[str, bytes]:
+    modules = _modules([*_imports(_code(notebook)), SERVER])
     files = {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in modules.values()}
     here = Path(__file__).parent
     for page in (*here.glob("*.js"), *here.glob("*.css"), *here.glob("voila/**/*.*")):
         files[page.relative_to(ROOT).as_posix()] = page.read_bytes()
-    files[NOTEBOOK.name] = NOTEBOOK.read_bytes()
+    files[notebook.name] = notebook.read_bytes()
     for name in (NAME, GRAPH):
         files[f"model/{name}"] = (model / name).read_bytes()
-    packages = requirements(_packages([NOTEBOOK, *modules.values()]))
+    packages = requirements(_packages([notebook, *modules.values()]))
     files["requirements.txt"] = files["binder/requirements.txt"] = packages.encode()
-    return files | _hosting_files()
+    return files | _hosting_files(notebook)
 
 
-def _hosting_files() -> dict[str, bytes]:
+def _hosting_files(notebook: Path) -> dict[str, bytes]:
     """Dockerfile, README and Binder's files, with what depends on this course filled in."""
     major, minor, _ = platform.python_version_tuple()
-    values = {"PYTHON": f"{major}.{minor}", "NOTEBOOK": NOTEBOOK.name, "PORT": str(PORT)}
-    values |= {"SERVER": SERVER, "TITLE": nbformat.read(NOTEBOOK, 4).metadata["title"]}
+    values = {"PYTHON": f"{major}.{minor}", "NOTEBOOK": notebook.name, "PORT": str(PORT)}
+    values |= {"SERVER": SERVER, "TITLE": nbformat.read(notebook, 4).metadata["title"]}
     files = {}
     for file in sorted(HOSTING.rglob("*")):
         if file.is_file():

@@ -6,7 +6,9 @@ thought of labels and copies in `ranking.py`.
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +40,10 @@ class Cleaner:
     in `<path>.cleaning`; choices are kept at once, and files move only in `apply`.
     """
 
+    # By content, 5 kB a picture. What the pretrained body says of a picture depends on nothing
+    # else, so all cleaners of a process share it.
+    _features: ClassVar[dict[bytes, np.ndarray]] = {}
+
     def __init__(
         self,
         path: Path | str,
@@ -59,7 +65,6 @@ class Cleaner:
         self.thumbs = Thumbs(self.set.root)
         self.learn = learn
         self._splits = _splits(learn, self.set.root)
-        self._features: dict[bytes, np.ndarray] = {}
         self._learned: pd.DataFrame | None = None  # the learner's probabilities, by content
         self._folds: pd.DataFrame | None = None  # out-of-fold probabilities, by content
         self._seen: tuple = ()
@@ -101,7 +106,7 @@ class Cleaner:
         new = {content: file for content, file in once.items() if content not in self._features}
         if new:
             x = ranking.features(self.thumbs.thumbnails(list(new.values())))
-            self._features |= zip(new, x, strict=True)
+            self._features.update(zip(new, x, strict=True))
         x = np.stack([self._features[content] for content in contents])
         near = ranking.alike([self.thumbs.looks[picture.file].hash for picture in usable])
         labels = [picture.label for picture in usable]
@@ -176,6 +181,9 @@ class Cleaner:
         Relabelled is what looks mislabelled, where the learner's prediction has at least the
         probability `sure` and is the out-of-fold opinion too. What you have chosen stays.
         """
+        if self._folds is None:
+            with suppress(CleanerError):  # too few labels to judge: copies are found all the same
+                self.rank()
         table = self.table()
         free = table[table["choice"].isna()]
         out = free["problem"].notna() | free["duplicate_of"].notna()
