@@ -31,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "COURSE_DEVICE": device,
         "COURSE_DATA": "sample",
         "COURSE_STRICT": "1",
+        # two test files run at a time: threads that wait must not spin on cores the other needs
+        "OMP_WAIT_POLICY": "passive",
         "PATH": path_with_course(),
         "COURSE_HOME": str(folder / "home"),
         "COURSE_CACHE": str(folder / "cache"),

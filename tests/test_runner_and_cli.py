@@ -138,7 +138,7 @@ def test_bad_input_gets_a_sentence(words, says):
 
 def test_every_command_has_help():
     listed = course("--help", COLUMNS="100").stdout
-    for command in ("info", "run", "data", "strip", "check", "review", "anki", "progress"):
+    for command in ("info", "run", "data", "strip", "check", "review", "anki", "progress", "new"):
         assert command in listed
         done = course(command, "--help", COLUMNS="100")
         assert done.returncode == 0
