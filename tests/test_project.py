@@ -11,6 +11,8 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -25,6 +27,7 @@ from utils.project import (
     SETTINGS,
     Project,
     ProjectError,
+    held_out,
     new_project,
     projects,
     worries,
@@ -137,6 +140,18 @@ def test_a_place_where_nothing_can_be_written(birds, tmp_path):
         new_project("birds", birds, into=tmp_path / "p")
 
 
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=12))
+def test_a_fifth_is_held_out_and_every_label_can_be_learned(counts):
+    labels = {Path(f"{n}_{i}.jpg"): str(n) for n, count in enumerate(counts) for i in range(count)}
+    judged = held_out(labels)
+    assert judged == held_out(dict(reversed(labels.items())))
+    assert {labels[file] for file in labels.keys() - judged} == set(labels.values())
+    assert abs(len(judged) - sum(counts) / 5) <= 1 + counts.count(1)
+    for label, count in enumerate(counts):
+        held = sum(labels[file] == str(label) for file in judged)
+        assert count // 5 <= held + (count == 1) and held <= -(-count // 5)
+
+
 def test_worries():
     assert worries({"a": 20, "b": 30}) == []
     (few,) = worries({"a": 9, "b": 30})
@@ -193,7 +208,7 @@ def test_from_the_command_to_an_app_that_answers(own_folders, tmp_path):
         for number, cell in enumerate(notebook.cells):
             client.execute_cell(cell, number)
         url, token = re.search(r"(http://\S+)/\?token=(\w+)", str(cell.outputs)).groups()
-        file = next((project.pictures / "cat").iterdir())
+        file = next((project.pictures / "train" / "cat").iterdir())
         reply = in_own_loop(_answer(Server(url, token, psutil.Process(), Path()), file))
     (expected,) = Predictor(project.model).predict([file])
     assert dict(reply["bars"]) == pytest.approx(expected.probabilities, abs=1e-4)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 
 import nbformat
 
@@ -24,6 +25,8 @@ HERE = Path(__file__).parent
 SETTINGS = "project.json"
 NOTEBOOK, APP, CHECKLIST = "project.ipynb", "app.ipynb", "README.md"
 FEW = 10  # pictures of a class; with fewer, hardly any are left to judge by
+JUDGED = 5  # one picture in so many is kept to judge by
+SEED = 42
 UNEVEN = 5  # times as many pictures in one class as in another
 STEPS = 1500  # pictures shown to the network in all, about: what 02's bears need
 
@@ -56,7 +59,7 @@ class Project:
 
     @property
     def pictures(self) -> Path:
-        """A folder for each label with copies of your pictures, yours to clean."""
+        """Copies of your pictures, yours to clean: `train/<label>/` and `valid/<label>/`."""
         return self.folder / "pictures"
 
     @property
@@ -179,6 +182,19 @@ def labels_of(root: Path, files: list[Path], chapter: str) -> dict[Path, str]:
     )
 
 
+def held_out(labels: dict[Path, str]) -> set[Path]:
+    """The pictures to judge by: a fifth, drawn by lot within each label, and never a label's last.
+
+    They are settled when the project is made, so that errors before and after cleaning can be
+    compared. Every fifth of the pictures in the order of their labels: systematic sampling.
+    """
+    order = sorted(labels)
+    Random(SEED).shuffle(order)
+    order.sort(key=labels.get)
+    counts = Counter(labels.values())
+    return {file for file in order[JUDGED // 2 :: JUDGED] if counts[labels[file]] > 1}
+
+
 # -- a new project ---------------------------------------------------------------------------
 
 
@@ -222,8 +238,10 @@ def new_project(name: str, data: Path, chapter: str = "02", into: Path = PROJECT
 
 
 def _fill(folder: Path, project: Project, labels: dict[Path, str]) -> None:
+    judged = held_out(labels)
     for file, label in sorted(labels.items()):
-        target = folder / "pictures" / label / file.name
+        part = "valid" if file in judged else "train"
+        target = folder / "pictures" / part / label / file.name
         while target.exists():  # the same name in two folders below the class folder
             target = target.with_stem(f"{target.stem}_")
         target.parent.mkdir(parents=True, exist_ok=True)
