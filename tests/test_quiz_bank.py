@@ -43,7 +43,14 @@ def without(key):
 
 
 @pytest.mark.parametrize(
-    ("topic", "chapter", "of_the_book", "of_ours"), [("intro", 1, 33, 2), ("production", 2, 27, 21)]
+    ("topic", "chapter", "of_the_book", "of_ours"),
+    [
+        ("intro", 1, 33, 2),
+        ("production", 2, 27, 21),
+        ("tasks", None, 0, 26),
+        ("language", None, 0, 18),
+        ("training", None, 0, 28),
+    ],
 )
 def test_topic_is_whole(topic, chapter, of_the_book, of_ours):
     questions = load_bank().for_topic(topic)
@@ -92,6 +99,9 @@ WITH_QUESTIONS = [
     "04_bear_app",
     "05_avoiding_disaster",
     "06_mnist_from_scratch",
+    "07_other_tasks",
+    "08_language",
+    "09_training_well",
 ]
 
 

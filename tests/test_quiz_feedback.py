@@ -159,6 +159,7 @@ def test_fast_enough():
     """Under 50 ms for an answer of normal length; measured with nothing remembered from before."""
     answers = [model_answer(q) for q in BANK.values()]
     pairs = [(q, a) for q in BANK.values() for a in answers if q.kind != "code"]
+    pairs = random.Random(0).sample(pairs, min(len(pairs), MOST_PAIRS // 2))
     started = time.perf_counter()
     for question, answer in pairs:
         question.check(answer)
@@ -278,6 +279,8 @@ def short_question(tmp_path, **fields):
         ("optimi*", "an optimisation", "an option"),
         ("0.2", "valid_pct=0,2", "valid_pct=0.25"),
         ("guess label", "guess vs. label", "guess. label"),
+        ("loss falls", "it isn't. The loss falls", "it isn't that the loss falls"),
+        ("guess label", "guess, e.g. the label", "I can't guess. The label"),
     ],
 )
 def test_patterns(tmp_path, say, yes, no):
@@ -297,7 +300,9 @@ def test_misconception_can_leave_a_part(tmp_path):
     assert feedback.message.startswith("Not quite.")
 
 
-@pytest.mark.parametrize("text", ["20 %", "0.2", "1/5", "0,2", ".2", "x = 0.20", "20 percent"])
+@pytest.mark.parametrize(
+    "text", ["20 %", "0.2", "1/5", "0,2", ".2", "x = 0.20", "20 percent", "2e-1", "2E-01"]
+)
 def test_numbers(tmp_path, text):
     question = short_question(tmp_path, kind="number", value=0.2)
     assert question.check(text).outcome == "right"

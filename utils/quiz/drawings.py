@@ -1,6 +1,6 @@
 """Our pictures for the `draw` questions; the bank names these functions, each returns a Figure."""
 
-from math import exp
+from math import cos, exp, log10, pi
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -70,6 +70,61 @@ def relu() -> Figure:
     return figure
 
 
+def rating_curve() -> Figure:
+    """A sigmoid stretched to run from 0 to 5.5: what y_range=(0, 5.5) does to a sum."""
+    figure, axes = _plot((-6, 6), (-0.5, 6))
+    x = [step / 10 for step in range(-60, 61)]
+    axes.plot(x, [5.5 / (1 + exp(-value)) for value in x], color=ORANGE, lw=2.5)
+    for limit in (0, 5.5):
+        axes.axhline(limit, color=SKY, lw=1.2, ls="--")
+    reached = -log10(5.5 / 5 - 1) / log10(exp(1))  # where the curve is at 5
+    axes.plot(reached, 5, "o", color="black", ms=5)
+    axes.annotate(f"5 is reached at {reached:.1f}", (reached, 5), (reached - 0.1, 4.2), fontsize=11)
+    axes.text(-5.9, 5.57, "never quite 5.5", fontsize=11)
+    axes.set(xlabel="dot product and biases", ylabel="rating", yticks=range(6))
+    return figure
+
+
+def range_test() -> Figure:
+    """What lr_find plots: the loss flat, falling, then exploding, and where to take the rate."""
+    figure, axes = _plot((-7, 0.2), (0, 3))
+    x = [-7 + step / 50 for step in range(347)]
+    axes.plot(x, [_range_loss(value) for value in x], color=ORANGE, lw=2.5)
+    lowest = min(x, key=_range_loss)
+    axes.plot(lowest, _range_loss(lowest), "s", color="black", ms=6)
+    axes.text(lowest - 0.1, _range_loss(lowest) - 0.3, "lowest", fontsize=11, ha="center")
+    axes.plot(lowest - 1, _range_loss(lowest - 1), "o", color="black", ms=6)
+    axes.text(lowest - 1.15, _range_loss(lowest - 1) - 0.15, "take this", fontsize=11, ha="right")
+    axes.set(xlabel="learning rate", ylabel="loss", xticks=range(-7, 1), yticks=[])
+    axes.set_xticklabels([f"1e{power}" if power else "1" for power in range(-7, 1)])
+    return figure
+
+
+def one_cycle() -> Figure:
+    """The learning rate of fit_one_cycle with its defaults: up in a quarter, then down to 0."""
+    figure, axes = _plot((0, 1), (0, 1.15))
+    x = [step / 200 for step in range(201)]
+    axes.plot(x, [_cycle(value) for value in x], color=ORANGE, lw=2.5)
+    axes.plot(0.25, 1, "o", color="black", ms=5)
+    axes.annotate("lr_max, after a quarter", (0.25, 1), (0.29, 1.02), fontsize=11)
+    axes.text(0.09, 0.03, "begins at lr_max / 25", fontsize=11)
+    axes.text(0.99, 0.12, "almost 0", fontsize=11, ha="right")
+    axes.set(xlabel="share of the batches done", ylabel="learning rate")
+    axes.set(xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[])
+    return figure
+
+
+def _range_loss(power: float) -> float:
+    """A loss as range tests give it, for a learning rate of 10 to this power."""
+    return 1 + 1.3 / (1 + exp(3.2 * (power + 3.1))) + exp(4 * (power + 0.75))
+
+
+def _cycle(done: float) -> float:
+    """The learning rate of fit_one_cycle with its defaults, in units of its maximum."""
+    start, end, part = (1 / 25, 1, done / 0.25) if done < 0.25 else (1, 1e-5, (done - 0.25) / 0.75)
+    return end + (start - end) * (1 + cos(pi * part)) / 2
+
+
 def _loop(boxes: Boxes, arrows: list[tuple[str, str]], back: tuple[str, str]) -> Figure:
     """Boxes joined by arrows from left to right, and one way back below them, called update."""
     figure = Figure(figsize=(7.2, 2.6), layout="constrained")
@@ -131,4 +186,20 @@ sigmoid.alt = (
 relu.alt = (
     "Two straight pieces with a corner at 0. From -2 to 0 the line lies flat on 0; from there it "
     "rises as steeply as it goes to the right, through 1 at 1, and reaches 2 at 2."
+)
+rating_curve.alt = (
+    "A smooth curve like a stretched S between two dashed lines at 0 and at 5.5. It is flat on the "
+    "left just above 0, steepest in the middle, and flat on the right just below 5.5, which it "
+    "never reaches. A dot shows that it passes 5 when the sum is 2.3."
+)
+range_test.alt = (
+    "The loss against the learning rate, which grows tenfold from mark to mark. From 1e-7 on the "
+    "curve is flat, between 1e-4 and 1e-2 it falls, a square marks its lowest point, and to the "
+    "right of that it shoots up. A dot on the falling part, at a tenth of the rate of the square, "
+    "says: take this."
+)
+one_cycle.alt = (
+    "The learning rate over one cycle. It begins at a twenty-fifth of its maximum, rises in a "
+    "smooth curve to the maximum, reached after a quarter of the batches, and falls more slowly, "
+    "again in a smooth curve, to almost 0 at the end."
 )

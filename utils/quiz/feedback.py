@@ -55,7 +55,8 @@ def wrong(message: str, missing: Sequence[str] = ()) -> Feedback:
 
 def is_blank(answer: str, words: Words) -> bool:
     """Whether the answer says nothing: empty, punctuation only, or "I don't know"."""
-    return not plain(answer) or plain(answer) in words.blank
+    said = plain(answer)
+    return not said or said in words.blank
 
 
 def check_text(answer: str, question: "ShortQuestion", words: Words) -> Feedback:

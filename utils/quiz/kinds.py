@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from utils.quiz.bank import Option
 
 LONGEST_NUMBER = 12  # words: more than these are no answer to "which number?"
-_NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)?|[.,]\d+)"
+_NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:e[-+]?\d+)?"
 _SPELT = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _BETWEEN_LETTERS = {"and", "option", "options"}
 _COMPARED = {

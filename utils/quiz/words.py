@@ -18,7 +18,8 @@ LONGEST_READ = 4_000
 _TOKEN = re.compile(
     r"(?P<word>\d+(?:[.,]\d+)*|[^\W_]+(?:['’][^\W_]+)*)"  # noqa: RUF001 (typed by phones)
     r"|(?P<percent>%)"
-    r"|(?P<sentence>[;!?\n]|(?<!\b\w)(?<!\bvs)\.(?=\s|$))"  # not the points of "e.g.", "vs.", "0.5"
+    # Not the points of "e.g.", "vs.", "0.5"; but the t of "isn't." is no abbreviation.
+    r"|(?P<sentence>[;!?\n]|(?<![^\w'\u2019]\w)(?<!^\w)(?<!\bvs)\.(?=\s|$))"
     r"|(?P<comma>[,&])"
     r"|(?P<colon>[-=]+>|[:()=>→⇒—–]|\s-\s)"  # noqa: RUF001 (dashes are typed too)
 )
