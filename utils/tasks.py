@@ -1,0 +1,72 @@
+"""What chapter 07 needs besides fastai: a set that may be missing, a table, a U-Net's cut."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from utils.datasets import DataError, dataset, resolve_source
+
+# fastai makes tensors of pandas' columns, which pandas 3 hands out read-only; it only reads them.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+# Children left off the end of `efficientnet_lite0` when it is the first half of a U-Net: the
+# classifier, as always, and the last three blocks, so that it ends with 112 channels at a
+# sixteenth of the picture's size. A U-Net doubles the channels in its middle: with these blocks
+# it would have 82 million parameters.
+UNET_CUT = -7
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the course: which column is to be predicted, and from which others."""
+
+    name: str
+    file: str
+    target: str
+    categories: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+
+PENGUINS = Table(
+    "penguins",
+    "penguins.csv",
+    "sex",
+    ("species", "island"),
+    ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"),
+)
+ADULT = Table(
+    "adult",
+    "adult.csv",
+    "salary",
+    ("workclass", "education", "marital-status", "occupation", "relationship", "race"),
+    ("age", "fnlwgt", "education-num"),
+)
+
+
+def dataset_or_sample(name: str) -> Path:
+    """`dataset(name)`; where a folder of your own has not this set, the sample, and a sentence."""
+    try:
+        return dataset(name)
+    except DataError:
+        if resolve_source() in ("sample", "full"):
+            raise
+        print(f"Your folder has no {name}; the course's own set is used.")
+        return dataset(name, "sample")
+
+
+def open_table() -> tuple[pd.DataFrame, Table]:
+    """The penguins for the sample, the Adult table for any other data; with what to predict.
+
+    Spaces around words are taken off. Where a folder of your own has no `adult`, the penguins.
+    """
+    table = PENGUINS if resolve_source() == "sample" else ADULT
+    try:
+        folder = dataset(table.name)
+    except DataError:
+        if resolve_source() in ("sample", "full"):
+            raise
+        print(f"Your folder has no {table.name}; the course's penguins are used.")
+        table, folder = PENGUINS, dataset("penguins", "sample")
+    return pd.read_csv(folder / table.file, skipinitialspace=True), table
