@@ -16,7 +16,7 @@ setup: .venv/installed  ## only make the environment, in .venv
 bench: .venv/installed  ## measure, side by side: training recipes, the app and learn.predict, the cleaner
 	$(BIN)/python tests/bench.py $(ARGS)
 	$(BIN)/python tests/bench_deploy.py
-	$(BIN)/python tests/bench_cleaner.py
+	$(BIN)/python -m tests.bench_cleaner
 
 notebooks: .venv/installed  ## for authors: run every chapter and store it with its outputs
 	$(BIN)/course store --all

@@ -1,6 +1,6 @@
 """How quick the cleaner's widget is with 50 and with 5,000 pictures, in a real JupyterLab.
 
-`python tests/bench_cleaner.py`. Thumbnails exist and the kernel has imported the course; then the
+`python -m tests.bench_cleaner`. Thumbnails exist and the kernel has imported the course; then the
 cell that makes a `Cleaner` and shows it is run, and pages are turned. Seconds differ from machine
 to machine; what counts is that 5,000 take about as long as 50.
 """

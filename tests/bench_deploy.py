@@ -46,7 +46,8 @@ from utils.deploy.predictor import Predictor
 print(Predictor(sys.argv[1]).predict([sys.argv[2]])[0].label)
 """,
 }
-MEMORY = "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+# Not the peak that `resource` tells: a new process inherits that of the one it was started from.
+MEMORY = "\nimport psutil; print(psutil.Process().memory_info().rss // 1024)"
 
 
 def needed(names: Iterable[str]) -> set[str]:
