@@ -84,7 +84,7 @@ def test_speed(page: Page, lab: Lab, count: int) -> None:  # noqa: F811
 
 def main() -> None:
     """Run both, one after the other, and print the table."""
-    if failed := pytest.main([__file__, "-q", "--no-header", "-p", "no:cacheprovider"]):
+    if failed := pytest.main([__file__, "-q", "-s", "--no-header", "-p", "no:cacheprovider"]):
         sys.exit(failed)
 
 
