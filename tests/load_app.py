@@ -35,6 +35,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from utils.datasets import dataset
 from utils.deploy.predictor import Prediction, Predictor
 from utils.paths import path_with_course
+from utils.processes import free_port
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 CHUNK = 1 << 20  # as in dropzone.js
@@ -75,13 +76,6 @@ def _is_kernel(process: psutil.Process) -> bool:
         return "ipykernel_launcher" in " ".join(process.cmdline())
     except psutil.Error:  # it has just ended
         return False
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
 
 
 @contextmanager

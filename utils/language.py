@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from utils.datasets import DataError, dataset
+from utils.workspace import SEED, VALID_PCT
 
 COLUMNS = ["label", "text", "is_valid"]
-VALID_PCT, SEED = 0.2, 42
 
 
 def read_texts(name: str = "imdb") -> pd.DataFrame:

@@ -19,11 +19,11 @@ class ProcessError(CourseError):
     """A process that was started here did not end well; the sentence has its last words."""
 
 
-def free_port() -> str:
+def free_port() -> int:
     """A port of this computer's own address that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+        return probe.getsockname()[1]
 
 
 def write_script(file: Path, imports: str, functions: list[Callable], last: str) -> Path:
@@ -61,7 +61,7 @@ def accelerate_launch(script: Path, *args: str | Path, num_processes: int = 2) -
     Raises `ProcessError` when one of them fails.
     """
     options = ["--multi_gpu", "--num_processes", str(num_processes), *QUIET]
-    module = ["-m", "accelerate.commands.launch", *options, "--main_process_port", free_port()]
+    module = ["-m", "accelerate.commands.launch", *options, "--main_process_port", str(free_port())]
     return run_python(*module, script, *args)
 
 

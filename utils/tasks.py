@@ -1,12 +1,12 @@
-"""What chapter 07 needs besides fastai: a set that may be missing, a table, a U-Net's cut."""
+"""What chapter 07 needs besides fastai: a table, and where a U-Net is cut."""
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from utils.datasets import DataError, dataset, resolve_source
+from utils.datasets import resolve_source
+from utils.workspace import dataset_or_sample
 
 # fastai makes tensors of pandas' columns, which pandas 3 hands out read-only; it only reads them.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -45,28 +45,12 @@ ADULT = Table(
 )
 
 
-def dataset_or_sample(name: str) -> Path:
-    """`dataset(name)`; where a folder of your own has not this set, the sample, and a sentence."""
-    try:
-        return dataset(name)
-    except DataError:
-        if resolve_source() in ("sample", "full"):
-            raise
-        print(f"Your folder has no {name}; the course's own set is used.")
-        return dataset(name, "sample")
-
-
 def open_table() -> tuple[pd.DataFrame, Table]:
     """The penguins for the sample, the Adult table for any other data; with what to predict.
 
     Spaces around words are taken off. Where a folder of your own has no `adult`, the penguins.
     """
-    table = PENGUINS if resolve_source() == "sample" else ADULT
-    try:
-        folder = dataset(table.name)
-    except DataError:
-        if resolve_source() in ("sample", "full"):
-            raise
-        print(f"Your folder has no {table.name}; the course's penguins are used.")
-        table, folder = PENGUINS, dataset("penguins", "sample")
+    wanted = PENGUINS if resolve_source() == "sample" else ADULT
+    folder = dataset_or_sample(wanted.name, PENGUINS.name)
+    table = PENGUINS if (folder / PENGUINS.file).exists() else ADULT
     return pd.read_csv(folder / table.file, skipinitialspace=True), table

@@ -120,10 +120,19 @@ def conditions() -> Path:
 
     A folder of your own without `bears_conditions` gets the course's, and a sentence that says so.
     """
+    return dataset_or_sample("bears_conditions")
+
+
+def dataset_or_sample(name: str, sample: str | None = None) -> Path:
+    """`dataset(name)`; where a folder of your own has not this set, the sample, and a sentence.
+
+    `sample` is the set that stands in, where it has another name.
+    """
     try:
-        return dataset("bears_conditions")
+        return dataset(name)
     except DataError:
         if _is_sample():
             raise
-    print("Your folder has no bears_conditions: the course's drawn ones are used here.")
-    return dataset("bears_conditions", "sample")
+    sample = sample or name
+    print(f"Your folder has no {name}; the course's own {sample} is used.")
+    return dataset(sample, "sample")

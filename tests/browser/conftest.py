@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from utils.paths import ROOT
+from utils.processes import free_port
 
 CONFIG = ROOT / ".jupyter" / "jupyter_lab_config.py"  # what `make lab` uses
 START = 60  # seconds a server may take to answer on a busy machine
@@ -59,12 +59,6 @@ class Lab:
         self.api("lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", {"raw": raw})
 
 
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
 def _wait_until_it_answers(lab: Lab, process: subprocess.Popen, log: Path) -> None:
     deadline = time.monotonic() + START
     while time.monotonic() < deadline and process.poll() is None:
@@ -83,7 +77,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     folders = {name: tmp_path / name for name in ("work", "home", "cache", "jupyter")}
     for folder in folders.values():
         folder.mkdir()
-    port, token = _free_port(), secrets.token_hex(16)
+    port, token = free_port(), secrets.token_hex(16)
     lab = Lab(f"http://127.0.0.1:{port}", token, folders["work"], folders["home"])
     own = {
         f"JUPYTER_{name}_DIR": str(folders["jupyter"] / name)

@@ -181,7 +181,7 @@ class Cleaner:
         Relabelled is what looks mislabelled, where the learner's prediction has at least the
         probability `sure` and is the out-of-fold opinion too. What you have chosen stays.
         """
-        if self._folds is None:
+        if not self.learn and self._folds is None:
             with suppress(CleanerError):  # too few labels to judge: copies are found all the same
                 self.rank()
         table = self.table()

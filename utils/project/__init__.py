@@ -7,19 +7,20 @@ import atexit
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from threading import Thread
 
 import nbformat
 
 from utils.opening import CourseError
 from utils.paths import PROJECTS
+from utils.processes import free_port
 
 HERE = Path(__file__).parent
 SETTINGS = "project.json"
@@ -94,10 +95,7 @@ class Project:
         It runs until `stop()` of what this returns, or until the kernel ends. Raises
         `ProjectError` with what the server said when it does not start.
         """
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
-        course = Path(sys.executable).with_name("course")
+        port, course = str(free_port()), Path(sys.executable).with_name("course")
         command = [course, "app", "--project", self.folder, "--port", port, "--no-browser"]
         process = subprocess.Popen(
             command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -107,6 +105,8 @@ class Project:
         for line in process.stdout:
             said.append(line)
             if address := re.search(r"http://\S+", line):
+                # Read on, or the app would stand still once the pipe is full.
+                Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
                 print(f"The app is at {address[0]} until you call stop() or end this kernel.")
                 return Serving(address[0], process)
         raise ProjectError(f"The app did not start: {''.join(said).strip()}")
