@@ -1,6 +1,7 @@
 """A training killed at any moment goes on, and ends where one that was never killed ends."""
 
 import json
+import os
 import random
 import shutil
 
@@ -28,6 +29,19 @@ class InterruptAfter(Callback):
             raise KeyboardInterrupt
 
 
+class HalvesItsScale(Callback):
+    """A loss scaler as 16-bit floats need on a card, whose scale falls with every batch."""
+
+    order, run_valid = 10, False
+
+    def before_fit(self):
+        self.learn.scaler = torch.amp.GradScaler("cpu", init_scale=1024)
+        self.learn.scaler.scale(torch.ones(1))  # from here on it has a scale
+
+    def after_batch(self):
+        self.learn.scaler.update(self.learn.scaler.get_scale() / 2)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     threads = torch.get_num_threads()
@@ -42,6 +56,7 @@ def finished(tmp_path_factory):
     return folder, train(folder)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it kills copies of its own process")
 def test_killed_at_any_moment_it_ends_in_the_same_place(tmp_path):
     said = run_python(ROOT / "tests" / "killed_training.py", tmp_path)
     rows = json.loads(said.splitlines()[-1])
@@ -58,6 +73,21 @@ def test_without_the_random_state_it_ends_elsewhere(finished, tmp_path, monkeypa
     resumed, whole = outcome(train(tmp_path)), outcome(finished[1])
     assert resumed["lrs"] == whole["lrs"]
     assert resumed["weights"] != whole["weights"]
+
+
+def test_the_scale_of_16_bit_floats_comes_back(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", HalvesItsScale(), InterruptAfter(6))
+    resumed, whole = (train(tmp_path / name, HalvesItsScale()) for name in ("killed", "whole"))
+    assert resumed.scaler.get_scale() == whole.scaler.get_scale() < 1
+
+
+def test_no_card_is_woken_for_a_training_on_the_processor(monkeypatch):
+    woken = lambda *_: pytest.fail("CUDA was used")  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", woken)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", woken)
+    set_random_state(random_state())
 
 
 def test_one_whole_checkpoint_is_kept(finished):

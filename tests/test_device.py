@@ -45,8 +45,23 @@ GB = device.GIGABYTE
     ],
 )
 def test_workers_follow_cores_and_memory(monkeypatch, kind, cores, memory, shared, workers):
-    monkeypatch.setattr(device.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(device.multiprocessing, "get_start_method", lambda allow_none: "fork")
     assert device.pick_workers(kind, cores, memory, shared) == workers
+
+
+def test_without_fork_the_main_process_loads(monkeypatch):
+    """A function that a notebook defines cannot be pickled for a process that begins afresh."""
+    monkeypatch.setattr(device.multiprocessing, "get_start_method", lambda allow_none: None)
+    monkeypatch.setattr(device.multiprocessing, "get_all_start_methods", lambda: ["forkserver"])
+    assert device.pick_workers("cuda", 6, 64 * GB, 32 * GB) == 0
+
+
+@pytest.mark.parametrize(("native", "mode"), [(True, "bf16"), (False, "fp16")])
+def test_bfloat16_only_where_the_card_computes_in_it(monkeypatch, native, mode):
+    """PyTorch says that older cards have it too, by way of emulation, which is slower."""
+    supported = lambda including_emulation=True: including_emulation or native  # noqa: E731
+    monkeypatch.setattr(device.torch.cuda, "is_bf16_supported", supported)
+    assert device.HalfPrecision().amp_mode.value == mode
 
 
 def test_use_device_sets_fastai_up_once(monkeypatch):

@@ -29,7 +29,7 @@ def random_state() -> dict:
         "python": random.getstate(),
         "numpy": (name, torch.tensor(keys.astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
 
 
@@ -39,7 +39,7 @@ def set_random_state(state: dict) -> None:
     random.setstate(state["python"])
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
-    if len(state["cuda"]) == torch.cuda.device_count():
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
@@ -82,6 +82,7 @@ class Checkpoint(Callback):
         self.start = {"random": random_state(), "order": self.dls.train.rng.getstate()}
 
     def _save(self, epoch: int, batch: int) -> None:
+        scaler = getattr(self.learn, "scaler", None)  # of a training with 16-bit floats
         position = {
             "epoch": epoch,
             "batch": batch,
@@ -90,6 +91,7 @@ class Checkpoint(Callback):
             "random": random_state(),
             "pct_train": self.learn.pct_train,
             "train_iter": self.learn.train_iter,
+            "scaler": scaler.state_dict() if scaler else {},
             "record": self._record(),
         }
         part = self.folder / "unfinished"
@@ -169,6 +171,9 @@ class Checkpoint(Callback):
         self.done = position["batch"]
         self.learn.pct_train, self.learn.train_iter = position["pct_train"], position["train_iter"]
         self._put_back_record(position["record"])
+        scaler = getattr(self.learn, "scaler", None)
+        if scaler and position.get("scaler"):
+            scaler.load_state_dict(position["scaler"])
         set_random_state(position["start"]["random"])
         self.dl.rng.setstate(position["start"]["order"])
         if self.done:

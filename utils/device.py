@@ -3,8 +3,8 @@
 `COURSE_DEVICE` says which: `auto` (the default), `cpu` or `cuda`.
 """
 
+import multiprocessing
 import os
-import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,8 @@ class HalfPrecision(MixedPrecision):
 
     def __init__(self) -> None:
         """Choose bfloat16 where the card has it: it needs no scaling of the loss."""
-        mode = AMPMode.BF16 if torch.cuda.is_bf16_supported() else AMPMode.FP16
-        super().__init__(amp_mode=mode)
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        super().__init__(amp_mode=AMPMode.BF16 if native else AMPMode.FP16)
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,17 @@ def pick_device(wanted: str | None = None) -> str:
 def pick_workers(device: str, cores: int, memory_free: int, shared_free: int) -> int:
     """How many processes load pictures: none on a CPU, where training needs the cores itself.
 
+    None either where a new process is no copy of this one (macOS, Windows, Python 3.14 on): the
+    functions of a notebook cannot be handed to it.
     On CUDA, one fewer than the cores, up to 8, as long as free memory and shared memory
     (`/dev/shm`, through which workers hand over batches) hold them: a worker that finds too
     little of either is what "DataLoader worker killed" is about. All sizes in bytes.
     """
-    if device == "cpu" or platform.system() != "Linux":
+    methods = multiprocessing.get_all_start_methods()
+    if (
+        device == "cpu"
+        or (multiprocessing.get_start_method(allow_none=True) or methods[0]) != "fork"
+    ):
         return 0
     by_memory = int(min(memory_free, 4 * shared_free) // MEMORY_PER_WORKER)
     return max(0, min(8, cores - 1, by_memory))

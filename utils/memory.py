@@ -41,12 +41,12 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> float:
     return sum(kept.values()) / MEGABYTE
 
 
-def peak_memory(step: Callable[[], object]) -> float:
-    """The most megabytes of tensors that `step` held at once beyond those there before.
+def peak_memory(step: Callable[[], object], device: torch.device | str) -> float:
+    """The most megabytes of tensors that `step` held at once on `device`, beyond those before.
 
     As PyTorch's allocator counts them, so what Python and the libraries need is not in it.
     """
-    if torch.cuda.is_initialized():
+    if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         step()
@@ -90,7 +90,7 @@ def kill_the_greedy(limit: float, pause: float = 0.01) -> None:
     letting it run out. Never returns: for a thread of its own.
     """
     while True:
-        for child in psutil.Process().children():
+        for child in psutil.Process().children(recursive=True):
             try:
                 if child.memory_info().rss > limit * MEGABYTE:
                     child.kill()
