@@ -25,8 +25,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
         if not torch.cuda.is_available():
             raise pytest.UsageError("--device cuda: PyTorch finds no CUDA card on this machine.")
-    folder = Path(tempfile.mkdtemp(prefix="course-tests-"))
-    config.stash[FOLDERS] = folder
+    if worker := getattr(config, "workerinput", None):  # its environment is the main process's
+        folder = Path(os.environ["COURSE_CACHE"]).parent
+    else:
+        folder = config.stash[FOLDERS] = Path(tempfile.mkdtemp(prefix="course-tests-"))
     os.environ |= {
         "COURSE_DEVICE": device,
         "COURSE_DATA": "sample",
@@ -34,7 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # two test files run at a time: threads that wait must not spin on cores the other needs
         "OMP_WAIT_POLICY": "passive",
         "PATH": path_with_course(),
-        "COURSE_HOME": str(folder / "home"),
+        # answers are each worker's own; what is made from the data is made once for all
+        "COURSE_HOME": str(folder / (worker["workerid"] if worker else "home")),
         "COURSE_CACHE": str(folder / "cache"),
     }
     os.environ.pop("COURSE_REPORT", None)
