@@ -1,6 +1,13 @@
 """What the notebooks of the course share; each module's first line says what it is for."""
 
+import os
 import warnings
+
+# Threads that wait must sleep: with another program on a core (a browser, a second notebook) they
+# would spin in place of the one they wait for. OpenMP reads this once, when PyTorch is loaded, so
+# `utils` is imported first. The second is for the OpenMP of Macs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 # torch warns about its own old compiler, which a library below us still uses at import time.
 # A learner can do nothing about it, and it would be the first thing they read.

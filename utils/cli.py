@@ -100,6 +100,9 @@ def run(
     data: Annotated[
         str, typer.Option(help="sample, full, or a folder of your own.", envvar="COURSE_DATA")
     ] = "sample",
+    seed_shift: Annotated[
+        int, typer.Option(help="For authors: move every seed by this many thousands.", min=0)
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Run a copy of a chapter from top to bottom, and check every figure it promises.
@@ -116,7 +119,7 @@ def run(
     except (DeviceError, DataError) as error:
         raise fail(error) from None
     with _bar(sys.stderr.isatty()) as progress:
-        result = run_chapter(path, device, data, _watch(progress, path.stem))
+        result = run_chapter(path, device, data, _watch(progress, path.stem), seed_shift)
     judged = data in ("sample", "full")
     bad = [row["name"] for row in result.expectations if not row["ok"] and judged]
     if not result.failure:
@@ -137,7 +140,8 @@ def _print_run(result: Run) -> None:
         bounds = ["" if row[key] is None else f"{row[key]:g}" for key in ("at_least", "at_most")]
         table.add_row(row["name"], f"{row['value']:.4f}", *bounds, "ok" if row["ok"] else "NOT OK")
     console.print(table)
-    print(f"{result.notebook} on {result.device}, {result.data}: {result.seconds:.0f} s")
+    print(f"{result.notebook} on {result.device}, {result.data}: {result.seconds:.0f} s, "
+          f"{result.peak_gib:.1f} GiB of memory at most")  # fmt: skip
 
 
 Names = Annotated[list[str] | None, typer.Argument(help="Chapters, as in `course run`.")]

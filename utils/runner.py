@@ -4,22 +4,39 @@ import json
 import os
 import re
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.output_widget import OutputWidget
 from nbformat import NotebookNode
 
 from utils import WIDGET_VIEW
 from utils.paths import path_with_course
 
 CELL_SECONDS = 1800  # the longest a single cell may take, on `full` without a GPU
+GIB = 2**30  # bytes
+SEEDS = Path(__file__).parent / "seeds"  # on a shifted run's PYTHONPATH: its sitecustomize.py
 CELL_ID = re.compile(r"[^a-z0-9]+")
 OnCell = Callable[[int, int, str], None]  # (cells done, cells in all, heading they stand under)
+
+
+class QuietOutput(OutputWidget):
+    """nbclient's stand-in for an Output widget, which tells the kernel nothing.
+
+    Its messages would leave on the socket on which another coroutine waits for the kernel's reply,
+    and now and then take away the signal that the reply is there: the run hangs (nbclient#312).
+    """
+
+    def sync_state(self) -> None:
+        """Send nothing; what was put out is kept here, and no cell asks the kernel for it."""
 
 
 @dataclass
@@ -30,13 +47,15 @@ class Run:
     device: str
     data: str
     seconds: float = 0.0
+    peak_gib: float = 0.0  # the most memory that the kernel and its processes held together
     expectations: list[dict] = field(default_factory=list)
     failure: str | None = None
 
     def as_dict(self) -> dict:
         """The run as `course run --json` prints it; `failure` only when there was one."""
         row = {"notebook": self.notebook, "device": self.device, "data": self.data,
-               "seconds": round(self.seconds, 1), "expectations": self.expectations}  # fmt: skip
+               "seconds": round(self.seconds, 1), "peak_gib": round(self.peak_gib, 2),
+               "expectations": self.expectations}  # fmt: skip
         return row | ({"failure": self.failure} if self.failure else {})
 
 
@@ -66,13 +85,38 @@ def _failed_cell(notebook: NotebookNode, headings: dict[str, str]) -> str:
     return "The kernel died; the machine may have run out of memory."
 
 
+@contextmanager
+def _watch_memory(run: Run) -> Iterator[None]:
+    """Keep `run.peak_gib`, looked at five times a second, while the block runs.
+
+    Pages that several processes share count for each of them.
+    """
+    here, done = psutil.Process(), threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.2):
+            held = 0
+            for process in here.children(recursive=True):
+                with suppress(psutil.Error):  # it has ended since
+                    held += process.memory_info().rss
+            run.peak_gib = max(run.peak_gib, held / GIB)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def execute(
-    notebook: NotebookNode, env: dict[str, str] | None = None, on_cell: OnCell | None = None
-) -> tuple[float, str | None]:
+    notebook: NotebookNode, run: Run, env: dict[str, str], on_cell: OnCell | None = None
+) -> None:
     """Run every cell of `notebook` in place, in a fresh kernel and an empty working folder.
 
-    `env` is added to the kernel's environment. Returns the seconds taken and, when a cell
-    failed, a readable account of it.
+    `env` is added to the kernel's environment. Fills in the seconds and the memory of `run` and,
+    when a cell failed, a readable account of it.
     """
     headings, total, done = _headings(notebook), len(code_cells(notebook)), 0
 
@@ -82,7 +126,7 @@ def execute(
             on_cell(done, total, headings[cell.id])
             done += 1
 
-    began, failure = time.perf_counter(), None
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="course-run-") as folder:
         client = NotebookClient(
             notebook,
@@ -92,17 +136,22 @@ def execute(
             extra_arguments=["--log-level=ERROR"],
             on_cell_start=tell,
         )
+        client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": QuietOutput}}
         try:
-            client.execute(env=os.environ | {"PATH": path_with_course()} | (env or {}))
+            with _watch_memory(run):
+                client.execute(env=os.environ | {"PATH": path_with_course()} | env)
         except (CellExecutionError, DeadKernelError):
-            failure = _failed_cell(notebook, headings)
-    return time.perf_counter() - began, failure
+            run.failure = _failed_cell(notebook, headings)
+    run.seconds = time.perf_counter() - began
 
 
-def run_chapter(path: Path, device: str, data: str, on_cell: OnCell | None = None) -> Run:
+def run_chapter(
+    path: Path, device: str, data: str, on_cell: OnCell | None = None, seed_shift: int = 0
+) -> Run:
     """Run a copy of the chapter at `path`, with a learner's folder of its own.
 
-    The stored notebook and the learner's answers stay as they are.
+    The stored notebook and the learner's answers stay as they are. `seed_shift` moves every seed
+    by that many thousands.
     """
     notebook = nbformat.read(path, as_version=4)
     run = Run(path.stem, device, data)
@@ -110,7 +159,10 @@ def run_chapter(path: Path, device: str, data: str, on_cell: OnCell | None = Non
         report = Path(home, "report.jsonl")
         env = {"COURSE_DEVICE": device, "COURSE_DATA": data, "COURSE_HOME": home,
                "COURSE_REPORT": str(report), "COURSE_STRICT": ""}  # fmt: skip
-        run.seconds, run.failure = execute(notebook, env, on_cell)
+        if seed_shift:
+            paths = [str(SEEDS), *filter(None, [os.environ.get("PYTHONPATH")])]
+            env |= {"COURSE_SEED_SHIFT": str(seed_shift), "PYTHONPATH": os.pathsep.join(paths)}
+        execute(notebook, run, env, on_cell)
         if report.exists():
             lines = report.read_text(encoding="utf-8").splitlines()
             run.expectations = [json.loads(line) for line in lines]
@@ -157,7 +209,7 @@ def store_chapter(path: Path, on_cell: OnCell | None = None) -> Run:
     with tempfile.TemporaryDirectory(prefix="course-home-") as home:
         env = {"COURSE_DEVICE": "cpu", "COURSE_DATA": "sample", "COURSE_HOME": home,
                "COURSE_STRICT": "1"}  # fmt: skip
-        run.seconds, run.failure = execute(notebook, env, on_cell)
+        execute(notebook, run, env, on_cell)
     if run.failure is None:
         nbformat.write(tidy(notebook), path)
     return run
