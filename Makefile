@@ -18,6 +18,12 @@ bench: .venv/installed  ## measure, side by side: training recipes, the app and 
 	$(BIN)/python tests/bench_deploy.py
 	$(BIN)/python -m tests.bench_cleaner
 
+busy: .venv/installed  ## for authors: each chapter's time, quiet and with one core busy (CHAPTERS=01,06 for some)
+	$(BIN)/python tests/bench_busy.py $(ARGS)
+
+elsewhere: .venv/installed  ## for authors: play other processors and Pythons (SETTINGS=avx2 CHAPTERS=01 for some); hours
+	$(BIN)/python tests/elsewhere.py
+
 notebooks: .venv/installed  ## for authors: run every chapter and store it with its outputs
 	$(BIN)/course store --all
 
@@ -39,4 +45,4 @@ pins: .venv/installed  ## for authors: work out requirements.txt and environment
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-.PHONY: lab app test setup bench notebooks pictures pins help
+.PHONY: lab app test setup bench busy elsewhere notebooks pictures pins help

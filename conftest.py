@@ -33,8 +33,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "COURSE_DEVICE": device,
         "COURSE_DATA": "sample",
         "COURSE_STRICT": "1",
-        # two test files run at a time: threads that wait must not spin on cores the other needs
-        "OMP_WAIT_POLICY": "passive",
         "PATH": path_with_course(),
         # answers are each worker's own; what is made from the data is made once for all
         "COURSE_HOME": str(folder / (worker["workerid"] if worker else "home")),
