@@ -37,6 +37,7 @@ class Lab:
     token: str
     folder: Path
     home: Path
+    settings: Path  # what a visitor chose, and which notebooks were open
 
     def address(self, notebook: str) -> str:
         """Where a browser finds the notebook."""
@@ -71,24 +72,27 @@ def _wait_until_it_answers(lab: Lab, process: subprocess.Popen, log: Path) -> No
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A server on an empty folder (`lab.folder`), with nothing of the user's own settings."""
-    folders = {name: tmp_path / name for name in ("work", "home", "cache", "jupyter")}
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One server for all tests of a process; each starts with it as if it were new."""
+    root = tmp_path_factory.mktemp("lab")
+    folders = {name: root / name for name in ("work", "home", "settings", "jupyter")}
     for folder in folders.values():
         folder.mkdir()
     port, token = free_port(), secrets.token_hex(16)
-    lab = Lab(f"http://127.0.0.1:{port}", token, folders["work"], folders["home"])
+    own_folders = (folders[name] for name in ("work", "home", "settings"))
+    lab = Lab(f"http://127.0.0.1:{port}", token, *own_folders)
     own = {
         f"JUPYTER_{name}_DIR": str(folders["jupyter"] / name)
         for name in ("CONFIG", "DATA", "RUNTIME")
     }
+    own |= {f"JUPYTERLAB_{name}_DIR": str(lab.settings) for name in ("SETTINGS", "WORKSPACES")}
     own |= {"IPYTHONDIR": str(folders["jupyter"] / "ipython"), "JUPYTER_TOKEN": token}
-    own |= {"COURSE_HOME": str(lab.home), "COURSE_CACHE": str(folders["cache"])}
+    own |= {"COURSE_HOME": str(lab.home)}
     options = ["--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
     options += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={lab.folder}"]
     options += [f"--config={CONFIG}"] if CONFIG.exists() else []
-    log = tmp_path / "jupyter.log"
+    log = root / "jupyter.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", "--allow-root", *options],
@@ -107,6 +111,21 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         except subprocess.TimeoutExpired:  # a busy machine; what the test shows is shown by now
             process.kill()
             process.wait()
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+@pytest.fixture
+def lab(_server: Lab) -> Lab:
+    """A server on an empty folder (`lab.folder`), with nothing of the user's own settings."""
+    for session in _server.api("api/sessions"):  # of the test before, whose page is closed by now
+        _server.api(f"api/sessions/{session['id']}", "DELETE")
+    for folder in (_server.folder, _server.home, _server.settings):
+        _empty(folder)
+    return _server
 
 
 @pytest.fixture(scope="session")
