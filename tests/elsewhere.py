@@ -89,10 +89,12 @@ def state(part: Path) -> str:
 
 
 def known(setting: str, part: Path) -> dict | None:
-    """The result of an earlier run, unless something has changed since."""
+    """The result of an earlier run, if there is one; `current` unless something changed since."""
     file = OUT / setting / f"{part.stem}.json"
-    result = json.loads(file.read_text()) if file.exists() else {}
-    return result if result.get("state") == state(part) else None
+    if not file.exists():
+        return None
+    result = json.loads(file.read_text())
+    return result | {"current": result["state"] == state(part)}
 
 
 def run(setting: str, python: Path, part: Path) -> None:
@@ -119,16 +121,18 @@ def run(setting: str, python: Path, part: Path) -> None:
 
 
 def table(settings: list[str]) -> None:
-    """Print failures per setting, then each of them, then what has not been run."""
-    print(f"\n{'setting':14} {'run':>4} {'not run':>8} {'failed':>7}")
+    """Print failures per setting, then each of them, then what has not been run (as it is now)."""
+    print(f"\n{'setting':14} {'run':>4} {'changed since':>14} {'not run':>8} {'failed':>7}")
     lines = []
     for setting in settings:
         results = {part.stem: known(setting, part) for part in parts_of(setting)}
         done = {stem: result for stem, result in results.items() if result}
         missing = [stem for stem in results if stem not in done]
+        old = [stem for stem, result in done.items() if not result["current"]]
         failed = [f"{stem}: {name}" for stem, r in done.items() for name in r["failed"]]
-        print(f"{setting:14} {len(done):4} {len(missing):8} {len(failed):7}")
+        print(f"{setting:14} {len(done):4} {len(old):14} {len(missing):8} {len(failed):7}")
         lines += [f"{setting}: failed: {line}" for line in failed]
+        lines += [f"{setting}: changed since it ran: {', '.join(old)}"] if old else []
         lines += [f"{setting}: not run: {', '.join(missing)}"] if missing else []
     print("", *lines, f"What pytest printed is in {OUT.relative_to(ROOT)}.", sep="\n")
 
@@ -142,7 +146,8 @@ def main() -> None:
             if not (python := python_of(setting)):
                 print(f"{setting}: there is no python{PYTHONS[setting]} on the PATH.")
                 continue
-            todo = [p for p in parts_of(setting) if p.stem in stems and not known(setting, p)]
+            wanted = [part for part in parts_of(setting) if part.stem in stems]
+            todo = [p for p in wanted if not (known(setting, p) or {}).get("current")]
             with ThreadPoolExecutor(AT_A_TIME) as pool:
                 list(pool.map(lambda p, s=setting, py=python: run(s, py, p), todo))
     except KeyboardInterrupt:

@@ -121,7 +121,10 @@ def _packages(files: Iterable[Path]) -> set[str]:
     names = {name.split(".")[0] for file in files for name in _imports(_code(file))}
     known = packages_distributions()
     others = names - set(sys.stdlib_module_names) - {"utils"}
-    return {package for name in others for package in known[name]} | set(STARTED_BY_NAME)
+    # Python 3.10 knows only those packages that list their modules: the others are called like them
+    return {package for name in others for package in known.get(name, [name])} | set(
+        STARTED_BY_NAME
+    )
 
 
 def requirements(packages: Iterable[str]) -> str:
