@@ -1,5 +1,9 @@
 """Fixtures that several test files use."""
 
+import shutil
+import subprocess
+import sys
+
 import pytest
 from fastai.data.external import fastai_cfg
 
@@ -15,3 +19,31 @@ def own_folders(tmp_path, monkeypatch):
     fastai_cfg.cache_clear()
     yield
     fastai_cfg.cache_clear()
+
+
+# What a program meets on a disk without file locks: every call for one is refused.
+NO_LOCKS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+int flock(int file, int what) { errno = ENOSYS; return -1; }
+#define REFUSE(NAME) int NAME(int file, int what, ...) { \
+  va_list rest; va_start(rest, what); void *with = va_arg(rest, void *); va_end(rest); \
+  if (what == F_GETLK || what == F_SETLK || what == F_SETLKW) { errno = ENOLCK; return -1; } \
+  return ((int (*)(int, int, ...))dlsym(RTLD_NEXT, #NAME))(file, what, with); }
+REFUSE(fcntl)
+REFUSE(fcntl64)
+"""
+
+
+@pytest.fixture(scope="session")
+def no_locks(tmp_path_factory):
+    """An environment in which files cannot be locked, as on some network disks."""
+    if sys.platform != "linux" or not shutil.which("cc"):
+        pytest.skip("no C compiler to play such a disk with")
+    library = tmp_path_factory.mktemp("no_locks") / "no_locks.so"
+    command = ["cc", "-shared", "-fPIC", "-x", "c", "-"]
+    subprocess.run([*command, "-o", library, "-ldl"], input=NO_LOCKS, text=True, check=True)
+    return {"LD_PRELOAD": str(library)}

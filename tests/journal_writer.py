@@ -15,6 +15,7 @@ journal = importlib.util.module_from_spec(spec)
 sys.modules["journal"] = journal
 spec.loader.exec_module(journal)
 Journal, JournalError = journal.Journal, journal.JournalError
+journal.WAIT = float(os.environ.get("WAIT", journal.WAIT))
 
 
 def answer_text(name: str, number: int) -> str:

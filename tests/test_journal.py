@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from datetime import datetime, timezone
@@ -33,8 +34,9 @@ def aside(path):
     return sorted(path.parent.glob("*.damaged-*.sqlite3"))
 
 
-def run(*arguments):
-    return subprocess.Popen([sys.executable, WRITER, *map(str, arguments)], stdout=subprocess.PIPE)
+def run(*arguments, **env):
+    command = [sys.executable, WRITER, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | env)
 
 
 # -- what it keeps ---------------------------------------------------------------------------------
@@ -139,9 +141,18 @@ def test_lives_where_course_home_says(tmp_path, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_nothing_acknowledged_is_lost_when_killed(path):
     """1,000 answers by two processes at once, 50 kill -9 at random; each acknowledgement holds."""
+    kill_writers(path, ANSWERS, KILLS)
+
+
+def test_nothing_is_lost_on_a_disk_without_locks(path, no_locks):
+    """The same, fewer: a lock that a killed process left must be taken over."""
+    kill_writers(path, 60, 4, WAIT="3", **no_locks)
+
+
+def kill_writers(path, answers, kills_wanted, **env):
     chance, began = random.Random(7), time.monotonic()
     logs = {name: path.with_name(name) for name in "ab"}
-    rounds = KILLS // 2
+    rounds = kills_wanted // 2
     kills = interrupted = torn = 0
 
     def count(name):
@@ -150,10 +161,11 @@ def test_nothing_acknowledged_is_lost_when_killed(path):
     def start(task, name, stop, begin_at=0):
         with logs[name].open("ab") as log:
             arguments = [sys.executable, WRITER, task, path, name, count(name), stop, begin_at]
-            return subprocess.Popen(list(map(str, arguments)), stdout=log)
+            arguments = list(map(str, arguments))
+            return subprocess.Popen(arguments, stdout=log, env=os.environ | env)
 
     for turn in range(1, rounds + 1):
-        stop = ANSWERS // 2 * turn // rounds
+        stop = answers // 2 * turn // rounds
         begin_at = time.time() + 0.15  # so that both write at the same time
         writers = {name: start("write_and_wait", name, stop, begin_at) for name in "ab"}
         for name in chance.sample("ab", 2):  # one dies, and the other meets what it left
@@ -167,7 +179,7 @@ def test_nothing_acknowledged_is_lost_when_killed(path):
             kills += 1
             interrupted += count(name) < stop
         torn += path.with_name(path.name + "-journal").exists()
-    for writer in [start("write", name, ANSWERS // 2) for name in "ab"]:
+    for writer in [start("write", name, answers // 2) for name in "ab"]:
         assert writer.wait(timeout=30) == 0
 
     mine = Journal(path)
@@ -185,14 +197,14 @@ def test_nothing_acknowledged_is_lost_when_killed(path):
         f" written but not acknowledged; {len(lost)} lost; {time.monotonic() - began:.1f} s"
     )
     assert lost == []
-    assert (len(acknowledged), kills) == (ANSWERS, KILLS)
+    assert (len(acknowledged), kills) == (answers, kills_wanted)
     assert mine.notices == [] and not aside(path)
 
 
-def together(path, count=40):
+def together(path, count=40, **env):
     """Two processes that begin at the same moment; returns whether each wrote all it should."""
     begin = time.time() + 0.5
-    writers = [run("write", path, name, 0, count, begin) for name in "ab"]
+    writers = [run("write", path, name, 0, count, begin, **env) for name in "ab"]
     return [writer.communicate(timeout=30)[0].count(b"\n") == count for writer in writers]
 
 
@@ -212,6 +224,38 @@ def test_two_kernels_meet_a_damaged_file_at_once(path):
     assert together(path) == [True, True]
     assert len(Journal(path).latest_all()) == 80
     assert [old.read_bytes() for old in aside(path)] == [b"not a database " * 1000]
+
+
+def test_two_kernels_meet_a_damaged_file_on_a_disk_without_locks(path, no_locks):
+    path.write_bytes(b"not a database " * 1000)
+    assert together(path, **no_locks) == [True, True]
+    assert len(Journal(path).latest_all()) == 80
+    assert [old.read_bytes() for old in aside(path)] == [b"not a database " * 1000]
+
+
+def test_the_lock_of_a_dead_process_is_taken_over_without_locks(path, monkeypatch):
+    """And that of one that lives is not."""
+    monkeypatch.setattr(module, "WAIT", 0.3)
+    monkeypatch.setattr(module, "has_locks", lambda folder: False)
+    Journal(path)
+    held = path.with_name(path.name + ".lock")
+    held.mkdir()
+    Journal(path).record_answer("intro-01", "words", "right", 1.0)
+    assert Journal(path).latest("intro-01").answer == "words" and not held.exists()
+
+    def keep_writing():
+        while not done.wait(0.02):
+            os.utime(held)  # as SQLite does at each step
+
+    done = threading.Event()
+    held.mkdir()
+    other = threading.Thread(target=keep_writing)
+    other.start()
+    with pytest.raises(JournalError, match="another program is holding"):
+        Journal(path)
+    done.set()
+    other.join()
+    assert held.exists()
 
 
 def test_waits_for_another_kernel_then_says_so(path, monkeypatch):
@@ -259,7 +303,7 @@ def test_file_that_may_not_grow(tmp_path):
 def test_a_file_in_place_of_the_folder(tmp_path, monkeypatch):
     (tmp_path / "home").write_text("the learner's")
     monkeypatch.setenv("COURSE_HOME", str(tmp_path / "home"))
-    with pytest.raises(JournalError, match="COURSE_HOME"):
+    with pytest.raises(JournalError, match=f"{tmp_path / 'home'} cannot be used.*COURSE_HOME"):
         Journal()
     with pytest.raises(JournalError, match="COURSE_HOME"):
         Journal(tmp_path / "home" / "answers.sqlite3")

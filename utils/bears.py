@@ -18,7 +18,7 @@ from fastai.torch_core import set_seed
 from fastai.vision.augment import Resize, ResizeMethod
 from fastai.vision.data import ImageBlock
 from fastai.vision.learner import vision_learner
-from filelock import FileLock
+from filelock import BaseFileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
@@ -26,7 +26,7 @@ from utils import models
 from utils.datasets import presized
 from utils.images import usable_images
 from utils.models import efficientnet_lite0
-from utils.paths import course_cache
+from utils.paths import course_cache, file_lock
 from utils.workspace import train_valid
 
 SIZE, EPOCHS, SEED = 160, 2, 1
@@ -81,8 +81,8 @@ def keep_bears(learn: Learner, seed: int = SEED) -> None:
         _keep(learn, _place(learn, seed))
 
 
-def _lock() -> FileLock:
-    return FileLock(course_cache() / "bears.lock")
+def _lock() -> BaseFileLock:
+    return file_lock(course_cache() / "bears.lock")
 
 
 def _place(learn: Learner, seed: int) -> Path:

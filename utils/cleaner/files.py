@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock
-
 from utils.cleaner.disk import (
     CleanerError,
     make_folder,
@@ -40,6 +38,7 @@ from utils.cleaner.layouts import (
     folded,
     numbered,
 )
+from utils.paths import file_lock
 
 __all__ = [
     "Change",
@@ -429,7 +428,7 @@ class PictureSet:
         """Keep other kernels out, and first put back what a dead one left half done."""
         with told(self.root):
             make_folder(self.folder)
-            with FileLock(self.folder / "lock", timeout=WAIT):
+            with file_lock(self.folder / "lock", timeout=WAIT):
                 self._put_back()
                 yield
 

@@ -5,7 +5,8 @@ deleted: each answer, draft, guess and review is an event, and what holds now is
 
 SQLite's plain rollback journal is used, not its write-ahead log: it is as durable, a learner writes
 once a minute at most, the learner can copy or synchronise one file instead of three, and it is safe
-on the network folders that shared notebook servers keep homes on. A connection lives for one
+on the network folders that shared notebook servers keep homes on. Where such a disk has no locks,
+SQLite makes a folder beside the file for as long as it writes. A connection lives for one
 operation, so a fork, a thread, a dead kernel or a file that was moved away holds nothing open.
 """
 
@@ -21,7 +22,8 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 from zlib import crc32
 
-from utils.paths import course_home
+from utils.opening import CourseError
+from utils.paths import FolderError, course_home, has_locks
 
 NAME = "answers.sqlite3"
 SCORES = {"right": 1.0, "partial": 0.5, "wrong": 0.0, "blank": 0.0}
@@ -36,7 +38,7 @@ DAMAGE = (
 T = TypeVar("T")
 
 
-class JournalError(RuntimeError):
+class JournalError(CourseError):
     """Nothing was written; the message says why, what is safe and what to do."""
 
 
@@ -141,10 +143,14 @@ class Journal:
         """Open the file, or begin one."""
         self.notices: list[str] = []
         try:
-            self.path = Path(path) if path else course_home() / NAME
+            self.path = Path(path) if path else course_home(to_write=False) / NAME
             self.path.parent.mkdir(parents=True, exist_ok=True)
+        except FolderError as error:
+            raise JournalError(str(error)) from error
         except OSError as error:
-            raise JournalError(_sentence(error, path or "the course's folder")) from error
+            raise JournalError(_sentence(error, Path(path))) from error
+        self._has_locks = has_locks(self.path.parent)
+        self._held = _beside(self.path, ".lock")  # the folder, on a disk without locks
         self._attempt(self._check)
 
     # -- answers ---------------------------------------------------------------------------------
@@ -279,7 +285,7 @@ class Journal:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(_connect(self.path)) as db:
+        with closing(_connect(self.path, self._has_locks)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > len(MIGRATIONS):
                 raise JournalError(
@@ -301,7 +307,7 @@ class Journal:
         empty = not self.path.exists() or self.path.stat().st_size == 0
         if empty and any(_beside(self.path, suffix).exists() for suffix in ("-wal", "-shm")):
             raise _Damaged  # its head is gone; SQLite would delete the rest
-        with closing(_connect(self.path)) as db:  # before anything is migrated
+        with closing(_connect(self.path, self._has_locks)) as db:  # before anything is migrated
             if db.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
                 raise _Damaged
         with self._open() as db:
@@ -310,7 +316,8 @@ class Journal:
 
     def _attempt(self, operation: Callable[[], T], repair: bool = True) -> T:
         """Run `operation`; set a damaged file aside and try again; say all else in a sentence."""
-        deadline = time.monotonic() + WAIT
+        held, since = _made(self._held), time.monotonic()
+        deadline = since + (WAIT if self._has_locks else 3 * WAIT)
         while True:
             try:
                 return operation()
@@ -321,18 +328,31 @@ class Journal:
                 # SQLite does not wait when two kernels both want to undo a dead one's transaction.
                 elif "locked" in str(error) and time.monotonic() < deadline:
                     time.sleep(0.01)
+                    if held != _made(self._held):
+                        held, since = _made(self._held), time.monotonic()
+                    elif held and time.monotonic() > since + WAIT:
+                        self._let_go(held)  # SQLite needs moments: who held it so long is dead
                 else:
                     raise JournalError(_sentence(error, self.path)) from error
 
+    def _let_go(self, held: tuple[int, int]) -> None:
+        """Take away the lock `held` that a process left, on a disk without locks."""
+        with suppress(OSError), TemporaryDirectory(dir=self.path.parent) as folder:
+            taken = Path(folder, self._held.name)
+            self._held.rename(taken)
+            if _made(taken) != held:  # another kernel was faster, and has begun to write
+                taken.rename(self._held)
+
     def _set_aside(self) -> None:
         """Move a damaged file to a new name, begin another and copy what can still be read."""
-        with closing(_connect(_beside(self.path, "-repair"))) as lock, _transaction(lock):
+        repair = _beside(self.path, "-repair")
+        with closing(_connect(repair, self._has_locks)) as lock, _transaction(lock):
             try:
                 return self._check()  # another kernel has done it while this one waited
             except DATABASE_ERRORS as error:
                 if not _is_damage(error):
                     raise
-            rows, aside = _salvage(self.path), _free_name(self.path)
+            rows, aside = _salvage(self.path, self._has_locks), _free_name(self.path)
             for suffix in reversed(SIBLINGS):
                 if _beside(self.path, suffix).exists():
                     _beside(self.path, suffix).rename(_beside(aside, suffix))
@@ -344,8 +364,10 @@ class Journal:
             )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
+def _connect(path: Path, has_locks: bool) -> sqlite3.Connection:
+    # a URI only then: Windows' network paths make none
+    where = path if has_locks else f"{path.absolute().as_uri()}?vfs=unix-dotfile"
+    db = sqlite3.connect(where, WAIT, isolation_level=None, uri=not has_locks)
     db.text_factory = lambda text: text.decode("utf-8", "replace")
     db.execute("PRAGMA synchronous = EXTRA")  # wait for the disk, and for its directory
     return db
@@ -370,6 +392,14 @@ def _is_damage(error: Exception) -> bool:
 
 def _identity(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
+
+
+def _made(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is, and from when: a new one may get the number of one that is gone."""
+    with suppress(OSError):
+        found = folder.stat()
+        return found.st_ino, found.st_mtime_ns
+    return None
 
 
 def _fold(events: list[Event]) -> dict[str, Answer]:
@@ -401,14 +431,14 @@ def _free_name(path: Path) -> Path:
     return aside
 
 
-def _salvage(path: Path) -> list[tuple]:
+def _salvage(path: Path, has_locks: bool) -> list[tuple]:
     """The events of a damaged file that can be read, oldest first; the file is not touched."""
     queries = [(ALL, tuple), (ALL_OF_VERSION_1, _event_of_answer)]
     found: dict[int, tuple] = {}
     with TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         copy.write_bytes(_whole_pages(path.read_bytes()))
-        with suppress(*DATABASE_ERRORS), closing(_connect(copy)) as db:
+        with suppress(*DATABASE_ERRORS), closing(_connect(copy, has_locks)) as db:
             for query, as_event in queries:
                 for direction in ("ASC", "DESC"):  # from both ends towards the damage
                     for number, *row in _rows(db, f"{query} ORDER BY id {direction}"):
@@ -431,10 +461,9 @@ def _rows(db: sqlite3.Connection, query: str) -> Iterator[tuple]:
         return
 
 
-def _sentence(error: Exception, where: str | Path) -> str:
+def _sentence(error: Exception, where: Path) -> str:
     """What happened, what is safe, and what to do, for the learner."""
-    folder = Path(where).parent
-    reason = str(error)
+    folder, reason = where.parent, str(error)
     if "full" in reason or "disk I/O" in reason or getattr(error, "errno", 0) == 28:
         what = (
             f"there is no room left on the disk of {folder}, or the disk fails. Free some space"
