@@ -87,6 +87,23 @@ def test_overruling_judges_the_same_review_again(mine, tmp_path):
     assert overrule_review(mine, "intro-02", "right") is None
 
 
+def test_a_clock_that_was_far_ahead_once_stops_no_review(mine):
+    answer(mine, "intro-01", "right", NOW - 9 * DAY)
+    for id in ("intro-01", "intro-02"):
+        answer(mine, id, "right", NOW.replace(year=2031))
+    assert due(mine, ["intro-01", "intro-02"], NOW) == ["intro-01", "intro-02"]
+    dates = [answer(mine, id, "right", NOW) for id in ("intro-01", "intro-02")]
+    assert days(dates[0]) > days(dates[1]) == 2  # the one has been reviewed before, and in time
+    assert due(mine, ["intro-01", "intro-02"], NOW) == []
+    assert next_due(mine, ["intro-01", "intro-02"], NOW) == dates[1]
+
+
+def test_a_clock_some_minutes_ahead_is_the_same_sitting(mine):
+    first = answer(mine, "intro-01", "wrong", NOW + timedelta(minutes=5))
+    assert answer(mine, "intro-01", "right") == first
+    assert due(mine, ["intro-01"], NOW) == []
+
+
 def test_an_answer_whose_review_was_lost_is_due(mine):
     mine.record_answer("intro-01", "killed right after this", "right", 1.0)
     assert due(mine, ["intro-01"], datetime.now(timezone.utc) + DAY) == ["intro-01"]
@@ -108,12 +125,13 @@ def question(id, notebook="01_pet_classifier", **more):
 
 
 def test_progress_by_chapter(mine):
-    bank = [question(f"intro-0{n}") for n in range(1, 6)] + [question("mnist-01", "06_mnist")]
+    bank = [question("mnist-01", "06_mnist")] + [question(f"intro-0{n}") for n in range(1, 6)]
     for id, outcome in [("intro-01", "right"), ("intro-02", "partial"), ("intro-03", "wrong")]:
         answer(mine, id, outcome)
     answer(mine, "intro-04", "blank")
     mine.overrule("intro-03", "right")
     counts = progress(mine, bank, NOW + DAY)
+    assert list(counts) == ["01_pet_classifier", "06_mnist"]
     assert counts["01_pet_classifier"] == {
         "questions": 5,
         "answered": 3,

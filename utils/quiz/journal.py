@@ -244,9 +244,16 @@ class Journal:
         """Keep a review: the card before and after it and the log entry, as fsrs writes them."""
         self._add("review", question_id, {"before": before, "card": card, "log": log})
 
-    def reviews(self) -> dict[str, dict]:
-        """The last review (`before`, `card`, `log`) of each question that has one."""
-        return {event.key: event.body for event in self._events("review")}
+    def reviews(self, until: datetime | None = None) -> dict[str, dict]:
+        """The last review (`before`, `card`, `log`) of each question that has one.
+
+        One later than `until` does not count: it was kept while the clock was set ahead.
+        """
+        return {
+            event.key: event.body
+            for event in self._events("review")
+            if not until or datetime.fromisoformat(event.body["card"]["last_review"]) <= until
+        }
 
     def review_log(self, question_id: str) -> list[dict]:
         """The log entries of a question, oldest first."""

@@ -30,7 +30,7 @@ def record_review(
     review, change nothing. `now` must know its time zone. Raises `JournalError`.
     """
     now = _utc(now)
-    last = journal.reviews().get(question_id)
+    last = journal.reviews(now + SITTING).get(question_id)
     card = Card.from_dict(last["card"]) if last else None
     if outcome not in RATINGS or (card and now - card.last_review < SITTING):
         return card.due if card else None
@@ -59,7 +59,7 @@ def _rate(
 def due(journal: Journal, bank_ids: Iterable[str], now: datetime | None = None) -> list[str]:
     """The questions of the bank to ask now, the longest overdue first."""
     now = _utc(now)
-    dates = _dates(journal, bank_ids)
+    dates = _dates(journal, bank_ids, now)
     return sorted((id for id in dates if dates[id] <= now), key=lambda id: dates[id])
 
 
@@ -68,14 +68,16 @@ def next_due(
 ) -> datetime | None:
     """When the next question that is not due yet will be; None when there is none."""
     now = _utc(now)
-    return min((at for at in _dates(journal, bank_ids).values() if at > now), default=None)
+    return min((at for at in _dates(journal, bank_ids, now).values() if at > now), default=None)
 
 
-def _dates(journal: Journal, bank_ids: Iterable[str]) -> dict[str, datetime]:
+def _dates(journal: Journal, bank_ids: Iterable[str], now: datetime) -> dict[str, datetime]:
     """When each question that was ever answered is due."""
-    # An answer without a card (a kernel killed between the two, an old file) is due from its time.
-    dates = {id: datetime.fromisoformat(held.at) for id, held in journal.latest_all().items()}
-    for id, review in journal.reviews().items():
+    # An answer without a card (a kernel killed between the two, an old file, a clock that was set
+    # ahead) is due from its time, or now.
+    times = {id: datetime.fromisoformat(held.at) for id, held in journal.latest_all().items()}
+    dates = {id: min(at, now) for id, at in times.items()}
+    for id, review in journal.reviews(now + SITTING).items():
         dates[id] = datetime.fromisoformat(review["card"]["due"])
     return {id: dates[id] for id in bank_ids if id in dates}
 
@@ -83,12 +85,15 @@ def _dates(journal: Journal, bank_ids: Iterable[str]) -> dict[str, datetime]:
 def progress(
     journal: Journal, bank: Mapping[str, Any] | Iterable[Any], now: datetime | None = None
 ) -> dict[str, dict[str, int]]:
-    """For each chapter: how many questions, and how many answered, right, partial, wrong, due."""
+    """For each chapter: how many questions, and how many answered, right, partial, wrong, due.
+
+    In reading order.
+    """
     questions = list(bank.values()) if isinstance(bank, Mapping) else list(bank)
     held = journal.latest_all()
     late = set(due(journal, [question.id for question in questions], now))
     chapters: dict[str, dict[str, int]] = {}
-    for question in questions:
+    for question in sorted(questions, key=lambda question: question.notebook):
         names = ("questions", "answered", "right", "partial", "wrong", "due")
         counts = chapters.setdefault(question.notebook, dict.fromkeys(names, 0))
         counts["questions"] += 1

@@ -343,7 +343,7 @@ def reveal(key: str, answer: object) -> None:
 def progress() -> None:
     """Show how far you have come: a picture, and the same as a table."""
     try:
-        counts = dict(sorted(schedule.progress(Journal(), load_bank()).items()))
+        counts = schedule.progress(Journal(), load_bank())
     except JournalError as error:
         return _publish(html.note(str(error)), str(error))
     picture = html.png(_progress_picture(counts))
