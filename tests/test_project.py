@@ -3,21 +3,22 @@
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from nbclient import NotebookClient
 from PIL import Image
 
 from tests.load_app import Server, Visitor, in_own_loop
 from utils.app.export import export_app
+from utils.datasets import DataError
 from utils.deploy.predictor import Predictor
 from utils.paths import DATA, ROOT
 from utils.project import (
@@ -27,10 +28,8 @@ from utils.project import (
     SETTINGS,
     Project,
     ProjectError,
-    held_out,
     new_project,
     projects,
-    worries,
 )
 
 PHOTOS = ROOT.parent / "shared" / "data" / "oxford-iiit-pet.tgz"
@@ -87,11 +86,18 @@ def test_class_folders_are_copied_and_the_originals_left_alone(birds, tmp_path, 
     ("chapter", "labels"),
     [("02", {"Maine_Coon": 2, "pug": 1}), ("01", {"cat": 2, "dog": 1})],
 )
-def test_labels_from_file_names(tmp_path, chapter, labels):
+@pytest.mark.parametrize("folder", ["", "images", "images/train"])
+def test_labels_from_file_names(tmp_path, chapter, labels, folder):
     for name in ("Maine_Coon_1.jpg", "Maine_Coon_12.jpg", "pug_3.png"):
-        picture(tmp_path / "data" / "images" / name)
+        picture(tmp_path / "data" / folder / name)
+    if folder.endswith("train"):
+        (tmp_path / "data" / "images" / "val").mkdir()
+        for file in (tmp_path / "data" / folder).glob("*_12.*"):
+            file.rename(tmp_path / "data" / "images" / "val" / file.name)
     project = new_project("pets", tmp_path / "data", chapter, tmp_path / "p")
     assert project.counts() == labels
+    assert sum(project.counts("valid").values()) == 1
+    assert project.batch_size() == 2
 
 
 @pytest.mark.parametrize(
@@ -99,6 +105,10 @@ def test_labels_from_file_names(tmp_path, chapter, labels):
     [
         ("../up", "birds", "is no name for a folder"),
         ("", "birds", "is no name for a folder"),
+        ("x" * 300, "birds", "use up to 60 letters"),
+        ("é" * 61, "birds", "use up to 60 letters"),
+        ("ok", "single", "add pictures of a, b"),
+        ("ok", "elsewhere", "pictures of b to judge by, and none to learn from"),
         ("ok", "nowhere", "There is no folder"),
         ("ok", "birds/robin", "of one kind only"),
         ("ok", "empty", "no usable pictures"),
@@ -108,8 +118,11 @@ def test_what_cannot_be_a_project_gets_a_sentence_and_leaves_nothing(
     birds, tmp_path, name, data, says
 ):
     (tmp_path / "empty").mkdir()
+    for place in ("single/a", "single/b", "elsewhere/train/a", "elsewhere/valid/b"):
+        picture(tmp_path / place / "1.jpg")
+    picture(tmp_path / "elsewhere" / "train" / "c" / "1.jpg")
     before = fingerprint(tmp_path)
-    with pytest.raises(ProjectError, match=says):
+    with pytest.raises((ProjectError, DataError), match=says):
         new_project(name, tmp_path / data, into=tmp_path / "p")
     assert fingerprint(tmp_path) == before
 
@@ -140,24 +153,43 @@ def test_a_place_where_nothing_can_be_written(birds, tmp_path):
         new_project("birds", birds, into=tmp_path / "p")
 
 
-@given(st.lists(st.integers(1, 12), min_size=2, max_size=12))
-def test_a_fifth_is_held_out_and_every_label_can_be_learned(counts):
-    labels = {Path(f"{n}_{i}.jpg"): str(n) for n, count in enumerate(counts) for i in range(count)}
-    judged = held_out(labels)
-    assert judged == held_out(dict(reversed(labels.items())))
-    assert {labels[file] for file in labels.keys() - judged} == set(labels.values())
-    assert abs(len(judged) - sum(counts) / 5) <= 1 + counts.count(1)
-    for label, count in enumerate(counts):
-        held = sum(labels[file] == str(label) for file in judged)
-        assert count // 5 <= held + (count == 1) and held <= -(-count // 5)
+@pytest.mark.parametrize("judge", ["valid", "Val", "test", "test_set"])
+@pytest.mark.parametrize("around", ["", "images", "a/b"])
+def test_a_split_of_ones_own_is_used(birds, tmp_path, capsys, judge, around):
+    mine = tmp_path / "mine" / around
+    mine.mkdir(parents=True)
+    birds.rename(mine / "train")
+    for label in ("robin", "wren"):
+        (mine / judge / label).mkdir(parents=True)
+        (mine / "train" / label / "0.jpg").rename(mine / judge / label / "0.jpg")
+    project = new_project("birds", tmp_path / "mine", into=tmp_path / "p")
+    assert project.counts("train") == {"robin": 3, "wren": 4}
+    assert project.counts("valid") == {"robin": 1, "wren": 1}
+    said = capsys.readouterr().out
+    assert "Your own split is used: train to learn from" in said
+    assert ("Looked for the labels inside" in said) == bool(around)
 
 
-def test_worries():
-    assert worries({"a": 20, "b": 30}) == []
-    (few,) = worries({"a": 9, "b": 30})
-    assert "fewer than 10 pictures of a:" in few
-    (uneven,) = worries({"a": 10, "b": 51})
-    assert "51 pictures of b and 10 of a" in uneven
+def test_what_cleaning_leaves_is_checked(birds, tmp_path, capsys):
+    project = new_project("birds", birds, into=tmp_path / "p")
+    project.check()
+    assert "with 2 to judge by, a single picture moves the error rate by 50%" in (
+        capsys.readouterr().out
+    )
+    for file in (project.pictures / "train" / "wren").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match="pictures of wren to judge by, and none to learn from"):
+        project.check()
+
+
+def test_what_to_type_next(birds, tmp_path):
+    place = tmp_path / "my place"
+    done = course("new", "my birds", "--data", birds, "--into", place)
+    assert done.returncode == 0, done.stderr
+    command = re.search(r"type +(.*)", done.stdout)[1]
+    jupyter, lab, notebook = shlex.split(command)
+    assert Path(jupyter).exists() and lab == "lab"
+    assert Path(notebook) == place / "my birds" / NOTEBOOK
 
 
 def test_a_folder_that_is_no_project(tmp_path):
@@ -188,6 +220,32 @@ def photos(folder):
     return folder
 
 
+@contextmanager
+def executed(project, leave_out=0):
+    """The project's notebook, run from the top but for the last cells; then its kernel ends."""
+    notebook = nbformat.read(project.folder / NOTEBOOK, as_version=4)
+    notebook.cells = notebook.cells[: len(notebook.cells) - leave_out]
+    place = {"metadata": {"path": str(project.folder)}}
+    client = NotebookClient(notebook, timeout=900, kernel_name="python3", resources=place)
+    with client.setup_kernel(env=os.environ | {"COURSE_DEVICE": "cpu"}):
+        for number, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, number)
+        yield notebook
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_few_pictures_are_enough_to_begin_with(own_folders, tmp_path, count):
+    for n, file in enumerate(sorted((DATA / "pets" / "images").glob("*_1?.jpg"))[: 2 * count]):
+        target = tmp_path / "data" / "ab"[n % 2] / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    project = new_project("few", tmp_path / "data", into=tmp_path / "p")
+    with executed(project, leave_out=1) as notebook:
+        said = str([cell.outputs for cell in notebook.cells if cell.cell_type == "code"])
+    assert re.search(r"[012] of 2 wrong: error [01]\.\d+, between 0\.\d+ and [01]\.\d+", said)
+    assert Predictor(project.model).vocab == ["a", "b"]
+
+
 async def _answer(server, file):
     visitor = Visitor(server)
     await visitor.open()
@@ -201,12 +259,8 @@ def test_from_the_command_to_an_app_that_answers(own_folders, tmp_path):
                   "--into", tmp_path / "p")  # fmt: skip
     assert made.returncode == 0, made.stderr
     project = Project.here(tmp_path / "p" / "pets")
-    notebook = nbformat.read(project.folder / NOTEBOOK, as_version=4)
-    place = {"metadata": {"path": str(project.folder)}}
-    client = NotebookClient(notebook, timeout=900, kernel_name="python3", resources=place)
-    with client.setup_kernel(env=os.environ | {"COURSE_DEVICE": "cpu"}):
-        for number, cell in enumerate(notebook.cells):
-            client.execute_cell(cell, number)
+    with executed(project) as notebook:
+        cell = notebook.cells[-1]
         url, token = re.search(r"(http://\S+)/\?token=(\w+)", str(cell.outputs)).groups()
         file = next((project.pictures / "train" / "cat").iterdir())
         reply = in_own_loop(_answer(Server(url, token, psutil.Process(), Path()), file))
@@ -215,4 +269,5 @@ def test_from_the_command_to_an_app_that_answers(own_folders, tmp_path):
     assert project.pictures.with_name("pictures.cleaning").exists() is False  # nothing was chosen
     files = export_app(tmp_path / "out", project.model, project.folder / APP)
     assert APP in files
-    assert "# pets" in (tmp_path / "out" / "README.md").read_text()
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert "# pets" in readme and "bear" not in readme

@@ -1,12 +1,27 @@
 """A set arranged to train on and to judge by, and the learner's own copy of it."""
 
 import shutil
+from collections import Counter
+from pathlib import Path
 
 import pytest
+from fastai.data.transforms import RandomSplitter
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from utils.datasets import DataError, dataset
-from utils.workspace import conditions, known_defects, my_copy, train_valid
+from utils.workspace import (
+    conditions,
+    fair_split,
+    fitting_batch,
+    held_out,
+    known_defects,
+    my_copy,
+    read_folders,
+    train_valid,
+    worries,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +69,9 @@ def test_own_exam_is_used(tmp_path, monkeypatch):
     Image.new("RGB", (8, 8)).save(own / "bears_exam" / "black" / "x.png")
     monkeypatch.setenv("COURSE_DATA", str(own))
     assert names(train_valid("bears") / "valid") == ["black/x.png"]
+    (own / "bears_exam" / "black").rename(own / "bears_exam" / "polar")
+    with pytest.raises(DataError, match="pictures of polar to judge by, and none to learn from"):
+        train_valid("bears")
 
 
 def test_follows_the_set(tmp_path, monkeypatch):
@@ -100,6 +118,139 @@ def test_defects_are_known_of_the_sample_only(tmp_path, monkeypatch):
     assert all((root / file).is_file() for file in defects.file)
     monkeypatch.setenv("COURSE_DATA", str(make_own(tmp_path / "photos")))
     assert known_defects("bears") is None
+
+
+# --- how folders are meant
+
+
+TREES = {
+    "classes": (["a/1", "b/2"], ["/a", "/b"], []),
+    "a deeper folder": (["a/x/1", "a/2", "b/3"], ["/a/x", "/a", "/b"], []),
+    "a split": (["train/a/1", "valid/a/2"], ["train/a", "valid/a"], []),
+    "other names": (["Train/a/1", "VAL/a/2", "test/a/3"], ["train/a", "valid/a", "test/a"], []),
+    "below the classes": (["a/train/1", "a/test/2"], ["train/a", "test/a"], []),
+    "one around": (["x/a/1", "x/b/2"], ["/a", "/b"], ["x"]),
+    "two around": (["x/y/a/1", "x/y/b/2"], ["/a", "/b"], ["x", "y"]),
+    "three around": (["x/y/z/a/1", "x/y/z/b/2"], ["/z/a", "/z/b"], ["x", "y"]),
+    "around a split": (["x/train/a/1", "x/valid/a/2"], ["train/a", "valid/a"], ["x"]),
+    "within a split": (["train/x/a/1", "val/y/a/2"], ["train/a", "valid/a"], ["x", "y"]),
+    "as Kaggle does": (
+        ["training_set/training_set/a/1", "test_set/test_set/a/2"],
+        ["train/a", "test/a"],
+        ["test_set", "training_set"],
+    ),
+    "only train": (["train/a/1", "train/b/2"], ["/a", "/b"], ["train"]),
+    "photos of trains": (["train/1", "car/2"], ["/train", "/car"], []),
+    "one beside": (["1", "x/a/2", "x/b/3"], ["/", "/a", "/b"], ["x"]),
+    "one beside them": (["x/1", "x/a/2", "x/b/3"], ["/", "/a", "/b"], ["x"]),
+    "one class with a folder": (["a/1", "a/x/2"], ["/a", "/a/x"], []),
+    "one class": (["a/1", "a/2"], ["/a", "/a"], []),
+}
+
+
+@pytest.mark.parametrize(("files", "meant", "through"), TREES.values(), ids=TREES)
+def test_how_folders_are_meant(files, meant, through):
+    root = Path("photos")
+    places, said = read_folders(root, [root / f"{file}.jpg" for file in files])
+    assert [f"{p.split}/{'/'.join(p.folders)}" for p in places.values()] == meant
+    assert said == ([f"Looked for the labels inside {' and '.join(through)}."] if through else [])
+
+
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=12))
+def test_a_fifth_of_each_label_is_held_out_and_every_label_can_be_learned(counts):
+    labels = {Path(f"{n}_{i}.jpg"): str(n) for n, count in enumerate(counts) for i in range(count)}
+    judged = held_out(labels)
+    assert judged == held_out(dict(reversed(labels.items())))
+    found = Counter(labels[file] for file in judged)
+    for label, count in enumerate(counts):
+        assert found[str(label)] == (max(1, round(count / 5)) if count > 1 else 0)
+
+
+def test_worries():
+    assert worries({"a": 40, "b": 40}, {"a": 10, "b": 10}) == []
+    (few,) = worries({"a": 8, "b": 25}, {"a": 1, "b": 19})
+    assert "fewer than 10 pictures of a:" in few
+    (uneven,) = worries({"a": 9, "b": 60}, {"a": 2, "b": 18})
+    assert "78 pictures of b and 11 of a" in uneven
+    (capitals,) = worries({"Dog": 40, "dog": 40, "cat": 40}, {"Dog": 9, "dog": 9, "cat": 9})
+    assert "the labels Dog, dog differ in capitals only" in capitals
+    unjudged, little = worries({"a": 20, "b": 20}, {"a": 4})
+    assert "no picture of b to judge by" in unjudged
+    assert "with 4 to judge by, a single picture moves the error rate by 25%" in little
+
+
+@pytest.mark.parametrize(
+    ("learned", "judged", "says"),
+    [
+        ({"a": 5, "b": 5}, {"c": 1}, "pictures of c to judge by, and none to learn from"),
+        ({"a": 5}, {"a": 1}, "pictures of a only, and a classifier needs two kinds"),
+        ({}, {}, "pictures of nothing only"),
+        ({"a": 1, "b": 1}, {}, "add pictures of a, b"),
+    ],
+)
+def test_what_cannot_be_learned_is_named(learned, judged, says):
+    with pytest.raises(DataError, match=says):
+        worries(learned, judged)
+
+
+@pytest.mark.parametrize(("wanted", "n", "fits"), [(16, 400, 16), (16, 16, 16), (16, 3, 3)])
+def test_a_batch_is_never_larger_than_the_set(wanted, n, fits):
+    assert fitting_batch(wanted, n) == fits
+
+
+@pytest.mark.parametrize("counts", [(200, 200), (2, 2), (5, 5), (4, 4), (3, 1, 4), (2,) * 6])
+def test_a_split_that_is_drawn_has_every_label_in_both_parts(counts):
+    labels = [str(n) for n, count in enumerate(counts) for _ in range(count)]
+    settings = fair_split(labels)
+    learned, judged = ({labels[n] for n in part} for part in RandomSplitter(**settings)(labels))
+    assert learned == set(labels)
+    assert judged == {str(n) for n, count in enumerate(counts) if count > 1}
+    assert settings == {"valid_pct": 0.2, "seed": 42} or sum(counts) < 400
+
+
+@pytest.mark.parametrize(
+    ("valid", "around"), [("valid", ""), ("val", "photos/"), ("test", "a/b/")], ids=str
+)
+def test_own_split_is_used(tmp_path, monkeypatch, capsys, valid, around):
+    own = make_own(tmp_path / "mine")
+    for label in ("grizzly", "black"):
+        for part, numbers in ((valid, (3, 7)), ("train", (0, 1, 2, 4))):
+            for n in numbers:
+                target = own / "bears" / around / part / label / f"{n}.jpg"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (own / "bears" / label / f"{n}.jpg").rename(target)
+        shutil.rmtree(own / "bears" / label)
+    monkeypatch.setenv("COURSE_DATA", str(own))
+    assert names(train_valid("bears") / "valid") == [
+        f"{label}/{n}.jpg" for label in ("black", "grizzly") for n in (3, 7)
+    ]
+    assert len(names(my_copy("bears") / "train")) == 8
+    said = capsys.readouterr().out.splitlines()
+    judge = "test" if valid == "test" else "valid"
+    assert f"Your own split is used: train to learn from, {judge} to judge by." in said
+    assert ("Looked for the labels inside" in said[0]) == bool(around)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_few_pictures_are_in_both_parts_and_that_is_said(tmp_path, monkeypatch, capsys, count):
+    monkeypatch.setenv("COURSE_DATA", str(make_own(tmp_path / "photos", count=count)))
+    path = train_valid("bears")
+    for part in ("train", "valid"):
+        assert {Path(name).parent.name for name in names(path / part)} == {"black", "grizzly"}
+    said = capsys.readouterr().out
+    assert "a single picture moves the error rate by 50%" in said
+    assert "fewer than 10 pictures of black, grizzly" in said
+
+
+def test_a_single_or_damaged_picture_never_ends_up_in_valid_alone(tmp_path, monkeypatch, capsys):
+    own = make_own(tmp_path / "photos", count=4)
+    make_own(own, ("teddy",), 1)
+    make_own(own, ("polar",), 2)
+    (own / "bears" / "polar" / "0.jpg").write_bytes(b"")
+    monkeypatch.setenv("COURSE_DATA", str(own))
+    found = names(train_valid("bears"))
+    assert {"train/teddy/0.jpg", "train/polar/0.jpg", "train/polar/1.jpg"} <= set(found)
+    assert "there is no picture of polar, teddy to judge by" in capsys.readouterr().out
 
 
 def test_conditions_of_an_own_folder(tmp_path, monkeypatch, capsys):

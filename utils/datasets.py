@@ -1,5 +1,6 @@
 """One call finds data: `dataset("pets")` is a folder, and `COURSE_DATA` says which one."""
 
+import codecs
 import hashlib
 import json
 import os
@@ -20,17 +21,18 @@ from urllib.parse import urlparse
 from urllib.request import Request
 
 import fastai.data
+import fastdownload.core
 from fastai.data.external import URLs, fastai_cfg, untar_data
-from fastai.data.transforms import get_files, get_image_files, image_extensions
+from fastai.data.transforms import get_files, get_image_files
 from fastai.vision.utils import resize_to
-from fastcore.net import urldest, urlopen
-from fastdownload import FastDownload, checks_module, download_url, read_checks
+from fastcore.net import urldest, urlopen, urlsave
+from fastdownload import FastDownload, checks_module, read_checks
 from fastprogress import progress_bar
-from filelock import FileLock
 from PIL import Image
 
 from utils import digits
 from utils.images import (
+    SUFFIXES,
     CourseError,
     ImageError,
     ImageProblem,
@@ -39,7 +41,8 @@ from utils.images import (
     decode,
     opened,
 )
-from utils.paths import DATA, course_cache
+from utils.opening import AS_UTF8, text_of
+from utils.paths import DATA, course_cache, file_lock
 
 MB = 2**20
 KEYWORDS = ("sample", "full")
@@ -79,8 +82,10 @@ class DataSet:
     def files(self, folder: Path) -> Iterable[Path]:
         """The set's files in `folder`: none when it has not the layout."""
         suffix = Path(self.layout).suffix
-        allowed = image_extensions if suffix in image_extensions else {suffix}
-        found = folder.glob(str(Path(self.layout).with_suffix(".*")))
+        allowed = SUFFIXES if suffix in SUFFIXES else {suffix}
+        # "*/**/*": class folders may lie deeper, in train and valid, or in a folder around all
+        layout = self.layout.replace("*/*", "*/**/*")
+        found = folder.glob(str(Path(layout).with_suffix(".*")))
         return (file for file in found if file.suffix.lower() in allowed)
 
 
@@ -159,21 +164,52 @@ def _full_folder(entry: DataSet) -> Path:
     return fastai_cfg().path("data") / _archive_stem(entry)
 
 
+def _within(folder: Path, entry: DataSet) -> Iterable[Path]:
+    """`folder`, and while there is one folder in it and no other set's, that one: up to two."""
+    for _ in range(3):
+        yield folder
+        below = [f for f in folder.glob("[!._]*") if f.is_dir()]
+        others = {name for other in SETS.values() for name in (other.name, _archive_stem(other))}
+        if len(below) != 1 or below[0].name in others - {entry.name, _archive_stem(entry)}:
+            return
+        folder = below[0]
+
+
 def _own(entry: DataSet, folder: Path) -> Path:
     """The set in a learner's folder, under our name, under the public archive's, or bare.
 
-    Class folders are not taken bare: those of any other set would pass for them.
+    Class folders are not taken bare: those of any other set would pass for them. One or two
+    folders around it are looked through, and that is said.
     """
     places = [folder / entry.name, folder / _archive_stem(entry)]
     places += [folder] if entry.url_attr else []
     for place in places:
-        if _is_filled(entry, place):
-            return place
+        for inside in _within(place, entry):
+            if _is_filled(entry, inside):
+                if inside != place:
+                    print(f"Found {entry.name} inside {inside.relative_to(place)}.")
+                _check_tables(inside)
+                return inside
+    if entry.layout.startswith("images/") and any(places[0].glob("**/[Tt]rain")):
+        raise DataError(
+            f"{places[0]} has a folder train, but the chapters divide {entry.name} themselves: put "
+            "all its pictures into images."
+        )
     state = "empty" if places[0].is_dir() else "not there"
     raise DataError(
         f"Looked for {entry.name} in {places[0]} as {entry.layout}, and it is {state}: "
         "put your files there, or set COURSE_DATA=sample."
     )
+
+
+def _check_tables(folder: Path) -> None:
+    """Raise `CourseError` for a table that pandas could not read because of its encoding."""
+    for table in folder.glob("*.csv"):
+        with table.open("rb") as file:
+            wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        if wide:
+            raise CourseError(f"{table} is in UTF-16: {AS_UTF8}.")
+        text_of(table.read_bytes(), str(table))
 
 
 def _made(entry: DataSet) -> Path:
@@ -247,6 +283,9 @@ def inventory() -> list[dict[str, object]]:
 # --- the full public set --------------------------------------------------------------------
 
 
+fastdownload.core._locked = file_lock  # fastdownload's own stops on a disk without locks
+
+
 class _Damaged(Exception):
     """An archive that is cut short, broken, or wants to write outside its folder."""
 
@@ -284,10 +323,21 @@ class _Download(FastDownload):
             return archive
         size = f"{self._size(url) / MB:.1f} MB" if self._size(url) else "of unknown size"
         print(f"Downloading {archive.name}, {size}, once, from {urlparse(url).netloc}.")
+        arriving, bar = archive.with_name(f"{archive.name}.part"), progress_bar([], leave=False)
+
+        def show(count: int, block: int, total: int) -> None:
+            bar.total = total if total > 0 else None  # the server may not say
+            bar.update(min(count * block, bar.total or count * block))
+
         try:
-            download_url(url, archive, timeout=TIMEOUT)
+            urlsave(url, arriving, show, timeout=TIMEOUT)
         except (ContentTooShortError, NameError) as error:  # fastcore.net forgot to import the name
             raise _Damaged("the download was cut short") from error
+        arriving.replace(archive)
+        with archive.open("rb") as file:
+            if b"<html" in file.read(1024).lower():
+                archive.unlink()
+                raise _Damaged("it is a web page, such as a network's log-in page")
         if not self.check(url, archive):
             archive.unlink()
             raise _Damaged("it is not the file fastai knows")
@@ -398,7 +448,7 @@ def _copy_one(source: Path, target: Path, scratch: Path, size: int) -> ImageErro
     they were colours, forgets which way up the camera was held, and writes in place.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if source.suffix.lower() in image_extensions:
+    if source.suffix.lower() in SUFFIXES:
         try:
             with opened(source) as picture:
                 image = decode(picture, at_least=2 * size)
@@ -485,7 +535,7 @@ class _Copy:
 
     def _report(self) -> ImageReport:
         paths = [Path(name) for name in sorted(self.done)]
-        files = [self.source / p for p in paths if p.suffix.lower() in image_extensions]
+        files = [self.source / p for p in paths if p.suffix.lower() in SUFFIXES]
         entries = sorted(self.done.items())
         wrong = [ImageProblem(self.source / name, *e[2:]) for name, e in entries if e[2]]
         return ImageReport(files, wrong, self.source)
@@ -517,9 +567,9 @@ def presized(path: Path | str, size: int = 224, folders: tuple[str, ...] | None 
     copy.parent.mkdir(exist_ok=True)
     if not _are_large(pictures, size) and _are_known_good(pictures, Path(f"{copy}.good")):
         return Path(path)
-    others = get_files(source).filter(lambda f: f.suffix.lower() not in image_extensions)
+    others = get_files(source).filter(lambda f: f.suffix.lower() not in SUFFIXES)
     others = others.filter(Path.is_file)
-    with FileLock(f"{copy}.lock"), warnings.catch_warnings():
+    with file_lock(f"{copy}.lock"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is judged in utils.images
         report = _Copy(source, copy, size).update(pictures + others)
     if not report.usable:

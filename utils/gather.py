@@ -22,14 +22,14 @@ from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 import pandas as pd
-from fastai.data.transforms import get_image_files, image_extensions
+from fastai.data.transforms import get_image_files
 from fastai.vision.utils import download_images
 from fastcore.parallel import parallel
-from filelock import FileLock
 from PIL import Image, ImageDraw
 
-from utils.images import ORIENTATION, CourseError, ImageError, open_image
-from utils.paths import course_cache
+from utils.images import ORIENTATION, SUFFIXES, CourseError, ImageError, open_image
+from utils.opening import text_of
+from utils.paths import course_cache, file_lock
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 4  # seconds without a byte, as in fastai's `download_images`
@@ -254,9 +254,10 @@ def read_addresses(listed: Path | str | Iterable[str]) -> list[str]:
     fastai splits such a file at newlines only: from a Windows file every address then ends in
     an invisible character and fails.
     """
-    text = (
-        Path(listed).read_text("utf-8-sig") if isinstance(listed, (str, Path)) else " ".join(listed)
-    )
+    if isinstance(listed, (str, Path)):
+        text = text_of(Path(listed).read_bytes(), Path(listed).name)
+    else:
+        text = " ".join(listed)
     return list(dict.fromkeys(text.split()))
 
 
@@ -276,7 +277,7 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
             raise GatherError(f"The list of addresses for {label!r} is empty: put some into it.")
     folder = course_cache() / "gathered" / f"{name}-{_key(lists)}"
     folder.parent.mkdir(exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with file_lock(f"{folder}.lock"):
         if again or not folder.is_dir():
             _download(lists, folder)
         return Gathered(folder, pd.read_csv(folder / LIST, keep_default_na=False))
@@ -343,7 +344,7 @@ def _why_not(url: str) -> str:
 
 def _move(file: Path, folder: Path, taken: set[str]) -> str:
     """Move a file into `folder` under a name that is not `taken` there, with a picture's suffix."""
-    suffix = file.suffix if file.suffix.lower() in image_extensions else ".jpg"
+    suffix = file.suffix if file.suffix.lower() in SUFFIXES else ".jpg"
     name, number = f"{file.stem}{suffix}", 2
     while name.lower() in taken:  # some file systems take A.jpg and a.jpg for the same
         name, number = f"{file.stem}_{number}{suffix}", number + 1

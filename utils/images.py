@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastai.data.transforms import get_image_files
+from fastai.data.transforms import get_image_files, image_extensions
 from fastcore.foundation import L
 from fastprogress import progress_bar
 from PIL import Image
@@ -13,6 +13,7 @@ from PIL import Image
 from utils.opening import (
     FATAL,
     ORIENTATION,
+    SUFFIXES,
     CourseError,
     ImageError,
     decode,
@@ -23,6 +24,7 @@ from utils.opening import (
 
 __all__ = [
     "ORIENTATION",
+    "SUFFIXES",
     "CourseError",
     "ImageError",
     "ImageProblem",
@@ -33,6 +35,11 @@ __all__ = [
     "opened",
     "usable_images",
 ]
+
+# fastai's `get_image_files` reads this set, which it makes of the system's table of types: so that
+# the same files are pictures on every machine, it is ours from here on.
+image_extensions.clear()
+image_extensions.update(SUFFIXES)
 
 
 @dataclass(frozen=True)

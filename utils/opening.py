@@ -4,6 +4,7 @@ The app of chapter 04 runs on this module without fastai or PyTorch; `utils.imag
 reports on whole folders.
 """
 
+import codecs
 import struct
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ MAX_MEGAPIXELS = 100
 # Only these decoders are ever tried. Pillow knows more, and one of them (EPS) starts a program.
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
 FORMATS += ["AVIF"] if features.check("avif") else []
+# What a picture's name may end in: those above, and those that get a sentence why they cannot be
+# opened. Not the system's table of types, which lacks one or another on many machines.
+ENDINGS = "jpg jpeg jpe jfif png apng gif webp bmp dib tif tiff avif"
+ENDINGS += " heic heif hif svg psd ico jp2 jxl ppm pgm pbm pnm tga"
+SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split())
 ORIENTATION = 0x0112  # the EXIF tag that says which way up the camera was held
 FATAL = ("empty", "oversized", "truncated", "not a picture", "unsupported", "missing")
 
@@ -39,6 +45,7 @@ SIGNATURES = [
 ]
 # How the pictures we do open begin: one that begins so, but cannot be opened, is damaged.
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+AS_UTF8 = "save it again as UTF-8 (Excel calls that CSV UTF-8; editors have it under Save As)"
 DAMAGED = "This picture is damaged or cut short: copy or download it again."
 
 
@@ -47,6 +54,20 @@ class CourseError(Exception):
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for this before it makes its own
         return [f"{type(self).__name__}: {self}"]
+
+
+def text_of(content: bytes, name: str) -> str:
+    """The bytes of a text file as text: UTF-8, or UTF-16 where they begin with its mark.
+
+    Raises `CourseError` for any other encoding; `name` is what the file is called.
+    """
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CourseError(
+            f"{name} is not in UTF-8 (older Windows programs write cp1252): {AS_UTF8}."
+        ) from error
 
 
 class ImageError(CourseError):

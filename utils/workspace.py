@@ -1,18 +1,29 @@
 """Sets arranged for a chapter: parts to train on and to judge by, and a copy to clean."""
 
 import random
+import re
 import shutil
 import zlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from fastai.data.transforms import get_image_files
-from filelock import FileLock
+import torch
+from fastai.data.transforms import RandomSplitter, get_image_files
 
 from utils.datasets import DataError, dataset, resolve_source, source_label
-from utils.paths import course_cache, course_home
+from utils.images import check_images
+from utils.paths import course_cache, course_home, file_lock
 
 VALID_PCT, SEED = 0.2, 42
+PARTS = ("train", "valid")
+SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?([ _-]?set)?", re.IGNORECASE)
+FEW = 10  # pictures of a label; with fewer, hardly any are left to judge by
+FEW_JUDGED = 20  # pictures to judge by
+UNEVEN = 5  # times as many pictures of one label as of another
 DEFECTS = "defects.csv"
 
 
@@ -28,30 +39,227 @@ def _folder(parent: Path, name: str) -> Path:
     return folder
 
 
-def _in_classes(part: str, root: Path) -> dict[str, Path]:
-    """`part/<class>/<name>` → file, for each picture in a class folder of `root`, or deeper."""
-    rows = {}
-    for file in sorted(get_image_files(root)):
-        label, *rest = file.relative_to(root).parts
-        if rest:
-            rows[f"{part}/{label}/{'_'.join(rest)}"] = file
-    return rows
+# --- how folders of pictures are meant --------------------------------------------------------
 
 
-def _parts(name: str) -> dict[str, Path]:
-    """Where each picture to learn from and to judge by goes."""
+@dataclass(frozen=True)
+class Place:
+    """Where a picture lies: "train", "valid", "test" or "" (no split), and the folders below."""
+
+    split: str
+    folders: tuple[str, ...]
+
+
+def split_of(folder: str) -> str:
+    """What a folder called `Train`, `val` or `test_set` is meant as; "" for any other name."""
+    found = SPLIT.fullmatch(folder)
+    return {"val": "valid"}.get(found[1].lower(), found[1].lower()) if found else ""
+
+
+def read_folders(root: Path, files: Iterable[Path]) -> tuple[dict[Path, Place], list[str]]:
+    """How the pictures below `root` are arranged, and a sentence where that had to be guessed.
+
+    A split is found above the class folders or below them: one called train, and valid or test.
+    Up to two folders around all classes are looked through.
+    """
+    folders = {file: file.relative_to(root).parts[:-1] for file in files}
+    splits, wrappers = dict.fromkeys(folders, ""), []
+    for level in range(3):
+        meant = {file: split_of("".join(f[level : level + 1])) for file, f in folders.items() if f}
+        if (
+            "train" in meant.values()
+            and {"valid", "test"} & {*meant.values()}
+            and all(meant.values())
+        ):
+            splits |= meant
+            folders = {file: f[:level] + f[level + 1 :] for file, f in folders.items()}
+            break
+    for split in sorted({*splits.values()}):
+        for _ in range(2):
+            inside = {file: f for file, f in folders.items() if f and splits[file] == split}
+            outer = {f[0] for f in inside.values()}
+            deeper = {f[1:2] for f in inside.values()}  # () for a picture directly in the outer one
+            if len(outer) == 1 and (() not in deeper or len(deeper) > 2):
+                wrappers += outer
+                folders |= {file: f[1:] for file, f in inside.items()}
+    places = {file: Place(splits[file], f) for file, f in folders.items()}
+    through = " and ".join(dict.fromkeys(wrappers))
+    return places, [f"Looked for the labels inside {through}."] if wrappers else []
+
+
+def held_out(labels: Mapping[Path, str]) -> set[Path]:
+    """The pictures to judge by: a fifth of each label, at least one, and never a label's last.
+
+    They are drawn by lot, always the same ones, so that errors before and after cleaning can be
+    compared.
+    """
+    groups = defaultdict(list)
+    for file in sorted(labels):
+        groups[labels[file]].append(file)
+    judged = set()
+    for files in groups.values():
+        random.Random(SEED).shuffle(files)
+        judged |= {*files[: max(1, round(VALID_PCT * len(files)))]} if len(files) > 1 else set()
+    return judged
+
+
+def divide(
+    labels: Mapping[Path, str], places: Mapping[Path, Place]
+) -> tuple[dict[Path, str], list[str], list[str]]:
+    """Which pictures are "train" and which "valid", what to say about that, and `worries`.
+
+    The folders' own split is used (`test` where there is no `valid`, else `test` is left alone);
+    without one, `held_out` draws it. Raises `DataError` where nothing could be learned or judged.
+    """
+    splits = {file: places[file].split for file in labels}
+    judge = next((split for split in ("valid", "test") if split in splits.values()), "")
+    said = []
+    if judge and "train" in splits.values():
+        meant = {"train": "train", judge: "valid"}
+        parts = {file: meant[split] for file, split in splits.items() if split in meant}
+        said = [f"Your own split is used: train to learn from, {judge} to judge by."]
+        if len(parts) < len(labels):
+            said.append("test is left alone, for a last measurement of your own.")
+    else:
+        judged = held_out(labels)
+        parts = {file: "valid" if file in judged else "train" for file in labels}
+    counts = {part: Counter(labels[f] for f in parts if parts[f] == part) for part in PARTS}
+    return parts, said, worries(*counts.values())
+
+
+def _names(labels: Collection[str]) -> str:
+    """The first three of `labels`, and how many more there are."""
+    first, more = sorted(labels)[:3], len(labels) - 3
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
+
+
+def worries(learned: Mapping[str, int], judged: Mapping[str, int]) -> list[str]:
+    """A sentence for each thing that makes training hard about so many pictures of each label.
+
+    Raises `DataError` where training cannot work: fewer than two labels to learn, or pictures to
+    judge by whose label no picture to learn from has, or none to judge by.
+    """
+    if only := [label for label in judged if not learned.get(label)]:
+        raise DataError(
+            f"There are pictures of {_names(only)} to judge by, and none to learn from: add some, "
+            "or take those away."
+        )
+    if len(learned) < 2:
+        raise DataError(
+            f"There are pictures of {_names(learned) or 'nothing'} only, and a classifier needs "
+            "two kinds: add a folder with pictures of another."
+        )
+    if not judged:
+        raise DataError(
+            "There are no pictures to judge by; each kind needs two, one to learn from and one to "
+            f"judge by: add pictures of {_names(learned)}."
+        )
+    counts = {label: learned[label] + judged.get(label, 0) for label in learned}
+    found = []
+    if alone := [label for label in counts if not judged.get(label)]:
+        found.append(
+            f"there is no picture of {_names(alone)} to judge by, so the error rate says nothing "
+            "about that: add at least one of each."
+        )
+    if few := [label for label, count in counts.items() if count < FEW]:
+        found.append(
+            f"fewer than {FEW} pictures of {_names(few)}: expect many errors there, and gather "
+            "more."
+        )
+    if (total := sum(judged.values())) < FEW_JUDGED:
+        found.append(
+            f"with {total} to judge by, a single picture moves the error rate by {1 / total:.0%}: "
+            "it says little about other pictures."
+        )
+    most, least = max(counts, key=counts.get), min(counts, key=counts.get)
+    if counts[most] > UNEVEN * counts[least]:
+        found.append(
+            f"there are {counts[most]} pictures of {most} and {counts[least]} of {least}: a model "
+            f"that always says {most} looks better than it is."
+        )
+    spelt = Counter(label.casefold() for label in counts)
+    if alike := [label for label in counts if spelt[label.casefold()] > 1]:
+        found.append(
+            f"the labels {_names(alike)} differ in capitals only: if they mean the same, put their "
+            "pictures into one folder."
+        )
+    return found
+
+
+def fitting_batch(wanted: int, n_train: int) -> int:
+    """The batch size for so many pictures to learn from: `wanted`, or all of them.
+
+    fastai drops the last batch of an epoch when it is not full, so a larger one would leave none;
+    and batch norm needs two pictures in each.
+    """
+    return max(2, min(wanted, n_train))
+
+
+def fair_split(labels: Sequence[str]) -> dict[str, float]:
+    """`valid_pct` and `seed` for fastai's `RandomSplitter`: 0.2 and 42, wherever they do.
+
+    Where they would leave a label out of either part, as with few pictures, others that do not;
+    a label with one picture is learned from. On a folder of your own it prints what about the
+    numbers should worry you. Raises `DataError` as `worries` does.
+    """
+    twice = {label for label, count in Counter(labels).items() if count > 1}
+    drawn = {}
+    for valid_pct, seed in product((VALID_PCT, 1 / 3, 1 / 2), range(SEED, SEED + 100)):
+        with torch.random.fork_rng(devices=[]):
+            parts = RandomSplitter(valid_pct, seed)(labels)
+        learned, judged = (Counter(labels[n] for n in part) for part in parts)
+        missing = len(set(labels) - {*learned}), len(twice - {*judged})
+        drawn.setdefault(missing, (valid_pct, seed, learned, judged))
+        if missing == (0, 0):
+            break
+    valid_pct, seed, learned, judged = drawn[min(drawn)]
+    notes = worries(learned, judged)
+    if not _is_sample():
+        print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
+    return {"valid_pct": valid_pct, "seed": seed}
+
+
+# --- sets for the chapters --------------------------------------------------------------------
+
+
+def _own_parts(name: str) -> tuple[dict[str, Path], list[str]]:
+    """Where each picture of a learner's own set goes, and sentences about that."""
     root = dataset(name)
+    places, said = read_folders(root, sorted(get_image_files(root)))
     try:
-        return _in_classes("train", root) | _in_classes("valid", dataset(f"{name}_exam"))
+        exam = dataset(f"{name}_exam")
     except DataError:
-        if _is_sample():
-            raise
-    rows = _in_classes("train", root)
-    judged = set(random.Random(SEED).sample(list(rows), round(VALID_PCT * len(rows))))
+        exam = None
+    if exam and not any(place.split for place in places.values()):
+        places = {file: replace(place, split="train") for file, place in places.items()}
+        found, more = read_folders(exam, sorted(get_image_files(exam)))
+        places |= {file: replace(place, split="valid") for file, place in found.items()}
+        said += more
+    labels = {file: place.folders[0] for file, place in places.items() if place.folders}
+    counts = Counter(labels.values())
+    # A damaged file must not be all there is of a label: where there are few, they are opened.
+    few = [file for file, label in labels.items() if counts[label] < FEW]
+    broken = {*few} - {*check_images(few).usable}
+    usable = {file: label for file, label in labels.items() if file not in broken}
+    parts, divided, notes = divide(usable, places)
+    rows = {}
+    for file in labels:
+        if part := parts.get(file, "train" if file in broken else ""):
+            rest = "_".join([*places[file].folders[1:], file.name])
+            rows[f"{part}/{labels[file]}/{rest}"] = file
+    return rows, [*said, *divided, *(f"note: {note}" for note in notes)]
+
+
+def _parts(name: str) -> tuple[dict[str, Path], list[str]]:
+    """Where each picture to learn from and to judge by goes, and sentences about that."""
+    if not _is_sample():
+        return _own_parts(name)
+    sets = {"train": dataset(name), "valid": dataset(f"{name}_exam")}
     return {
-        f"valid/{place.partition('/')[2]}" if place in judged else place: file
-        for place, file in rows.items()
-    }
+        f"{part}/{file.relative_to(root).as_posix()}": file
+        for part, root in sets.items()
+        for file in sorted(get_image_files(root))
+    }, []
 
 
 def _lay_out(parts: dict[str, Path], folder: Path) -> None:
@@ -76,18 +284,25 @@ def train_valid(name: str) -> Path:
     """A folder with `train/<class>/` and `valid/<class>/`, as fastai's `GrandparentSplitter` reads.
 
     On the sample, `train` is the set as gathered and `valid` its checked exam. On a folder of your
-    own without an exam (`<name>_exam`), a fifth of the pictures, always the same, is `valid`. It
-    is a copy in the cache, made again when the set changes, so never edit it: see `my_copy`.
-    Raises `DataError` as `dataset` does.
+    own, its own `train` and `valid`, else the exam `<name>_exam`, else a fifth of each class,
+    always the same; what about it should worry you is printed. It is a copy in the cache, made
+    again when the set changes, so never edit it: see `my_copy`. Raises `DataError` as `dataset`
+    does, and for a set from which nothing could be learned.
     """
-    parts = _parts(name)
+    folder, said = _train_valid(name)
+    print(*said, sep="\n", end="\n" if said else "")
+    return folder
+
+
+def _train_valid(name: str) -> tuple[Path, list[str]]:
+    parts, said = _parts(name)
     folder = _folder(course_cache() / "train_valid", name)
     stamp, state = folder.with_name(f"{folder.name}.txt"), _state(parts)
-    with FileLock(f"{folder}.lock"):
+    with file_lock(f"{folder}.lock"):
         if not (folder.is_dir() and stamp.exists() and stamp.read_text("utf-8") == state):
             _lay_out(parts, folder)
             stamp.write_text(state, "utf-8")
-    return folder
+    return folder, said
 
 
 def my_copy(name: str) -> Path:
@@ -96,9 +311,9 @@ def my_copy(name: str) -> Path:
     It is in the course's home (`COURSE_HOME`), so it outlives restarts and new versions. To begin
     afresh, delete the folder and the one beside it that ends in `.cleaning`.
     """
-    source = train_valid(name)
+    source, _ = _train_valid(name)
     folder = _folder(course_home() / "sets", name)
-    with FileLock(f"{folder}.lock"):
+    with file_lock(f"{folder}.lock"):
         if not folder.exists():
             files = get_image_files(source)
             _lay_out({file.relative_to(source).as_posix(): file for file in files}, folder)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from utils.opening import CourseError, ImageError
-from utils.terminal import fail, print_json
+from utils.opening import ImageError
+from utils.terminal import fail, print_json, quoted
 
 if TYPE_CHECKING:  # ONNX Runtime takes a moment to import, and most of `course` does without
     from utils.deploy.predictor import Predictor
@@ -24,7 +24,7 @@ TRAINING = (
 NEXT = """
 {folder} has the app, {count} files. Next, one of these (README.md there says how):
   try it here     it has a requirements.txt of its own, without PyTorch
-  any container   docker build --tag bears {folder}
+  any container   docker build --tag app {folder}
   Hugging Face    a new Space of the kind Docker takes the folder as it is
   Binder          push it to a public git repository"""
 
@@ -52,13 +52,10 @@ def serve_app(
     from utils.app.server import check_port, serve
     from utils.deploy.predictor import Predictor
 
-    try:
-        check_port("127.0.0.1", port)
-        notebook, model = _app_of(project)
-        Predictor(model)
-        serve(notebook, port, browser=browser)
-    except CourseError as error:
-        raise fail(error) from None
+    check_port("127.0.0.1", port)
+    notebook, model = _app_of(project)
+    Predictor(model)
+    serve(notebook, port, browser=browser)
 
 
 def _app_of(project: Path | None) -> tuple[Path, Path]:
@@ -82,15 +79,19 @@ def _model_or_train() -> Path:
     """The bear model's folder, filled first if it is empty."""
     from utils.app import course_model
     from utils.deploy.manifest import DeployError
-    from utils.paths import model_folder
+    from utils.paths import course_home, model_folder
 
     try:
         return course_model("bears")
     except DeployError:
-        print(TRAINING, flush=True)
+        pass
     from utils.bears import train_bears  # PyTorch takes seconds to import
     from utils.deploy.export import save_model
+    from utils.device import use_device
 
+    use_device()
+    course_home()  # which must be there to write to
+    print(TRAINING, flush=True)
     return save_model(train_bears(), model_folder("bears"), subject="a bear")
 
 
@@ -102,14 +103,12 @@ def export(
     """Write the app as a folder that a hosting service takes, and say what to do next."""
     from utils.app.export import export_app
 
+    notebook, model = _app_of(project)
     try:
-        notebook, model = _app_of(project)
         files = export_app(folder, model, notebook)
-    except CourseError as error:
-        raise fail(error) from None
     except OSError as error:
         raise fail(f"{folder} could not be written: {error.strerror or error}.") from None
-    print(NEXT.format(folder=folder, count=len(files)))
+    print(NEXT.format(folder=quoted(folder), count=len(files)))
 
 
 @app.command()
@@ -121,10 +120,7 @@ def predict(
     from utils.app import course_model
     from utils.deploy.predictor import Predictor
 
-    try:
-        predictor = Predictor(course_model("bears"))
-    except CourseError as error:
-        raise fail(error) from None
+    predictor = Predictor(course_model("bears"))
     rows = [_row(predictor, file) for file in files]
     if as_json:
         print_json(rows)

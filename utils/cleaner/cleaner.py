@@ -68,6 +68,8 @@ class Cleaner:
         self._learned: pd.DataFrame | None = None  # the learner's probabilities, by content
         self._folds: pd.DataFrame | None = None  # out-of-fold probabilities, by content
         self._seen: tuple = ()
+        if isinstance(self.set.layout, LabelTable):
+            self.set.layout.check_files()
         files = [picture.file for picture in self.set.pictures()]
         if predictions is None:
             self.thumbs.begin(files)

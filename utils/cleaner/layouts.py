@@ -2,7 +2,6 @@
 
 import csv
 import io
-import mimetypes
 import os
 import re
 import unicodedata
@@ -12,15 +11,15 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from utils.cleaner.disk import CleanerError, shown, told, write
+from utils.opening import AS_UTF8, SUFFIXES
+from utils.workspace import split_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SPLITS = ("train", "valid", "test")
-# What fastai's `get_image_files` takes for a picture.
-SUFFIXES = {suffix for suffix, kind in mimetypes.types_map.items() if kind.startswith("image/")}
 MOST_NAMES = 10_000  # are tried before a free one is given up
 BOM = b"\xef\xbb\xbf"
+WIDE = (b"\xff\xfe", b"\xfe\xff")  # how UTF-16 begins
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,7 @@ class ClassFolders(Layout):
 
     def labels(self) -> list[str]:
         """The labels there are, those of empty class folders too."""
-        found = set(super().labels())
-        for folder in _subfolders(self.root):
-            below = _subfolders(folder) if folder.name in SPLITS else []
-            found |= {child.name for child in below or [folder]}
-        return sorted(found)
+        return sorted({*super().labels(), *_innermost(self.root)})
 
     def names(self, picture: Picture, label: str) -> Iterable[str]:
         """The same name in the other class's folder, then numbered ones."""
@@ -136,7 +131,7 @@ class FileNames(Layout):
 class LabelTable(Layout):
     """The labels are in a CSV with the columns file, label and perhaps is_valid.
 
-    `csv` is relative to the set or absolute; `file` is relative to the set. `table`, a DataFrame
+    `csv` and `file` are relative to the set or absolute. `table`, a DataFrame
     with these columns, begins the CSV where there is none. Relabelling rewrites the CSV, and the
     file stays; discarding moves the file and drops its row. Each version of the CSV is kept in
     `<set>.cleaning/tables`.
@@ -165,7 +160,7 @@ class LabelTable(Layout):
         file, label = header.index("file"), header.index("label")
         rows = [header]
         for row in rest:
-            row[label] = labels.get(_name(row[file]), row[label])
+            row[label] = labels.get(self._name(row[file]), row[label])
             if row[label] is not None:
                 rows.append(row)
         # csv does not quote a lone carriage return by itself
@@ -176,7 +171,31 @@ class LabelTable(Layout):
         begin = BOM if content.startswith(BOM) else b""
         return begin + text.getvalue().encode("utf-8", "surrogateescape")
 
+    def check_files(self) -> None:
+        """Raise `CleanerError` when most files that the table names are not there."""
+        files = [picture.file for picture in self.pictures()]
+        missing = [file for file in files if not os.path.lexists(self.root / file)]
+        if len(missing) <= len(files) / 2:
+            return
+        name = PurePath(missing[0]).name
+        hint = next((f" as in {shown(f)}" for f in self._files() if PurePath(f).name == name), "")
+        raise CleanerError(
+            f"{self.csv.name} names {shown(missing[0])}, and there is no file"
+            f" {shown(self.root / missing[0])} (nor {len(missing) - 1} others of {len(files)}):"
+            f" write each path as it is inside {self.root.name}{hint}, or take such rows out."
+        )
+
+    def _name(self, cell: str) -> str:
+        """A file as the table writes it, in the way the set names it: `./a//b.jpg` is `a/b.jpg`."""
+        path = Path(cell)
+        if path.is_absolute():
+            real = Path(os.path.realpath(path.parent), path.name)
+            path = real.relative_to(self.root) if real.is_relative_to(self.root) else path
+        return path.as_posix()
+
     def _rows(self, content: bytes) -> list[list[str]]:
+        if content.startswith(WIDE):
+            raise CleanerError(f"{self.csv.name} is in UTF-16: {AS_UTF8}.")
         text = io.StringIO(content.decode("utf-8-sig", "surrogateescape"), newline="")
         try:
             rows = [row for row in csv.reader(text) if row]
@@ -195,7 +214,7 @@ class LabelTable(Layout):
         header, *rows = self._rows(content)
         for cells in rows:
             row = dict(zip(header, cells, strict=True))
-            file, split = _name(row["file"]), None
+            file, split = self._name(row["file"]), None
             outside = PurePath(file).is_absolute() or {".", ".."} & set(file.split("/"))
             if file in found or outside or "\0" in file:
                 why = "twice" if file in found else "which is no file in the set"
@@ -204,6 +223,8 @@ class LabelTable(Layout):
                 )
             if "is_valid" in row:
                 split = "valid" if row["is_valid"].lower() in ("true", "1", "1.0") else "train"
+            if any("\udc80" <= letter <= "\udcff" for letter in row["label"]):  # no UTF-8
+                raise CleanerError(f"{self.csv.name} is not in UTF-8: {AS_UTF8}.")
             found[file] = Picture(file, split, row["label"])
         return [found[file] for file in sorted(found)]
 
@@ -259,15 +280,10 @@ def numbered(path: PurePosixPath) -> Iterator[str]:
             yield str(path.with_name(f"{stem}{following}{path.suffix}"))
 
 
-def _name(cell: str) -> str:
-    """A file as the table writes it, in the way the set names it: `./a//b.jpg` is `a/b.jpg`."""
-    return PurePath(cell).as_posix()
-
-
 def _split(file: str, parts: int) -> str | None:
     """The folder a file lies in when that is a split; `parts` a path in a split has at least."""
     first, *rest = file.split("/")
-    return first if first in SPLITS and len(rest) >= parts - 1 else None
+    return split_of(first) or None if len(rest) >= parts - 1 else None
 
 
 def _called(function: Callable, path: Path, *more: str) -> object:
@@ -304,6 +320,10 @@ def _walk(root: Path, within: str) -> Iterator[str]:
                 yield file
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _innermost(folder: Path) -> Iterator[str]:
+    """The names of the folders in `folder` that have none in them, and are no split."""
     with told(folder):
-        return [child for child in folder.iterdir() if child.is_dir() and child.name[0] != "."]
+        for child in folder.iterdir():
+            if child.is_dir() and child.name[0] != ".":
+                below = [*_innermost(child)]
+                yield from below or ([] if split_of(child.name) else [child.name])

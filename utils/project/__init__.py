@@ -13,22 +13,20 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
 from threading import Thread
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from utils.opening import CourseError
 from utils.paths import PROJECTS
 from utils.processes import free_port
 
+if TYPE_CHECKING:  # fastai takes seconds to import, and `course app` does without
+    from utils.workspace import Place
+
 HERE = Path(__file__).parent
 SETTINGS = "project.json"
 NOTEBOOK, APP, CHECKLIST = "project.ipynb", "app.ipynb", "README.md"
-FEW = 10  # pictures of a class; with fewer, hardly any are left to judge by
-JUDGED = 5  # one picture in so many is kept to judge by
-SEED = 42
-UNEVEN = 5  # times as many pictures in one class as in another
+LONGEST = 60  # letters in a name: systems take 255 bytes, and a letter can have four
 STEPS = 1500  # pictures shown to the network in all, about: what 02's bears need
 
 
@@ -68,12 +66,18 @@ class Project:
         """Where the notebook exports the trained model to, and the app looks for it."""
         return self.folder / "model"
 
-    def counts(self) -> dict[str, int]:
-        """How many pictures each label has now."""
-        from fastai.data.transforms import get_image_files  # seconds, which `course` does without
+    def counts(self, part: str = "") -> dict[str, int]:
+        """How many pictures each label has now, in all or in the part `train` or `valid`."""
+        from fastai.data.transforms import get_image_files
 
-        labels = (file.parent.name for file in get_image_files(self.pictures))
+        labels = (file.parent.name for file in get_image_files(self.pictures / part))
         return dict(sorted(Counter(labels).items()))
+
+    def batch_size(self, wanted: int = 16) -> int:
+        """`wanted`, or fewer where there are fewer pictures to learn from."""
+        from utils.workspace import fitting_batch
+
+        return fitting_batch(wanted, sum(self.counts("train").values()))
 
     @property
     def epochs(self) -> int:
@@ -81,12 +85,17 @@ class Project:
         return min(8, max(1, round(STEPS / max(1, sum(self.counts().values())))))
 
     def check(self) -> None:
-        """Print what there is to learn from, and what about it should worry you."""
+        """Print what there is to learn from, and what about it should worry you.
+
+        Raises `DataError` where nothing could be learned from it, as after much cleaning.
+        """
+        from utils.workspace import worries
+
         counts = self.counts()
         for label, count in counts.items():
             print(f"{count:6}  {label}")
         print(f"{sum(counts.values()):6}  pictures of {len(counts)} labels, from {self.source}")
-        for worry in worries(counts):
+        for worry in worries(self.counts("train"), self.counts("valid")):
             print(f"note: {worry}")
 
     def serve(self) -> "Serving":
@@ -125,54 +134,36 @@ class Serving:
         self.process.wait(timeout=30)
 
 
-def worries(counts: dict[str, int]) -> list[str]:
-    """A sentence for each thing about these numbers of pictures that makes training hard."""
-    found = []
-    if few := [label for label, count in counts.items() if count < FEW]:
-        names = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
-        found.append(
-            f"fewer than {FEW} pictures of {names}: expect many errors there, and gather more."
-        )
-    if counts and max(counts.values()) > UNEVEN * min(counts.values()):
-        most, least = max(counts, key=counts.get), min(counts, key=counts.get)
-        found.append(
-            f"there are {counts[most]} pictures of {most} and {counts[least]} of {least}: a model "
-            f"that always says {most} looks better than it is."
-        )
-    return found
-
-
 # -- labels, as the chapters find them -------------------------------------------------------
 
 
-def _by_folder(file: Path, root: Path) -> str:
-    """Chapter 02: the folder in `root` that the file is in; "" for none."""
-    parts = file.relative_to(root).parts
-    return parts[0] if len(parts) > 1 else ""
+def _by_folder(file: Path, place: "Place") -> str:
+    """Chapter 02: the outermost folder that the file is in; "" for none."""
+    return place.folders[0] if place.folders else ""
 
 
-def _by_name(file: Path, root: Path) -> str:
+def _by_name(file: Path, place: "Place") -> str:
     """The file name without the number at its end: `Maine_Coon_12.jpg` is a `Maine_Coon`."""
     return re.sub(r"[\W_]*\d+$", "", file.stem)
 
 
-def _by_initial(file: Path, root: Path) -> str:
+def _by_initial(file: Path, place: "Place") -> str:
     """Chapter 01, as the public pets are named: a capital is a cat."""
     return "cat" if file.name[0].isupper() else "dog"
 
 
-def labels_of(root: Path, files: list[Path], chapter: str) -> dict[Path, str]:
+def labels_of(root: Path, places: "dict[Path, Place]", chapter: str) -> dict[Path, str]:
     """The label of each file, found as `chapter` finds it; files without one are left out.
 
-    02: class folders, and where `root` has not at least two, file names without their number.
+    02: class folders, and where there are not at least two, file names without their number.
     01: cats and dogs, by the first letter. Raises `ProjectError` when there are not two labels.
     """
-    rules: list[Callable[[Path, Path], str]] = {
+    rules: list[Callable[[Path, Place], str]] = {
         "01": [_by_initial],
         "02": [_by_folder, _by_name],
     }[chapter]
     for rule in rules:
-        labels = {file: label for file in files if (label := rule(file, root))}
+        labels = {file: label for file, place in places.items() if (label := rule(file, place))}
         if len(set(labels.values())) > 1:
             return labels
     wanted = "a folder for each kind (bears/black/…, bears/grizzly/…), or file names that begin "
@@ -182,33 +173,23 @@ def labels_of(root: Path, files: list[Path], chapter: str) -> dict[Path, str]:
     )
 
 
-def held_out(labels: dict[Path, str]) -> set[Path]:
-    """The pictures to judge by: a fifth, drawn by lot within each label, and never a label's last.
-
-    They are settled when the project is made, so that errors before and after cleaning can be
-    compared. Every fifth of the pictures in the order of their labels: systematic sampling.
-    """
-    order = sorted(labels)
-    Random(SEED).shuffle(order)
-    order.sort(key=labels.get)
-    counts = Counter(labels.values())
-    return {file for file in order[JUDGED // 2 :: JUDGED] if counts[labels[file]] > 1}
-
-
 # -- a new project ---------------------------------------------------------------------------
 
 
 def new_project(name: str, data: Path, chapter: str = "02", into: Path = PROJECTS) -> Project:
     """Make a folder `name` in `into`, with copies of the usable pictures in `data`.
 
-    Prints what was left out. Raises `ProjectError`, and leaves nothing behind, for a name that is
-    no folder's or is taken, and for a folder without pictures of two kinds.
+    Prints what was left out, and how the folders were understood. Raises `ProjectError` or
+    `DataError`, and leaves nothing behind, for a name that is no folder's or is taken, and for a
+    folder without pictures of two kinds to learn from and to judge by.
     """
-    from utils.images import check_images  # fastai again
+    from utils.images import check_images
+    from utils.workspace import divide, read_folders
 
-    if not re.fullmatch(r"\w[\w -]*", name):
+    if not re.fullmatch(rf"\w[\w -]{{,{LONGEST - 1}}}", name):
         raise ProjectError(
-            f"{name!r} is no name for a folder: use letters, digits, - and _, as in my-birds."
+            f"{name[:LONGEST]!r} is no name for a folder: use up to {LONGEST} letters, digits, - "
+            "and _, as in my-birds."
         )
     folder, data = into / name, data.expanduser().resolve()
     if folder.exists():
@@ -218,15 +199,17 @@ def new_project(name: str, data: Path, chapter: str = "02", into: Path = PROJECT
     report = check_images(data)
     if not report.usable:
         raise ProjectError(f"There are no usable pictures in {data}: give --data another folder.")
-    labels = labels_of(data, report.usable, chapter)
-    print(report)
+    places, found = read_folders(data, report.usable)
+    labels = labels_of(data, places, chapter)
+    parts, said, _ = divide(labels, places)
+    print(report, *found, *said, sep="\n")
     if unlabelled := len(report.usable) - len(labels):
         print(f"  {unlabelled} are in no class folder, so they have no label and are left out.")
     project = Project(name, chapter, str(data), folder)
     scratch = folder.with_name(f".{name}.part")
     shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
     try:
-        _fill(scratch, project, labels)
+        _fill(scratch, project, labels, parts)
         scratch.rename(folder)
     except OSError as error:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -237,11 +220,9 @@ def new_project(name: str, data: Path, chapter: str = "02", into: Path = PROJECT
     return project
 
 
-def _fill(folder: Path, project: Project, labels: dict[Path, str]) -> None:
-    judged = held_out(labels)
-    for file, label in sorted(labels.items()):
-        part = "valid" if file in judged else "train"
-        target = folder / "pictures" / part / label / file.name
+def _fill(folder: Path, project: Project, labels: dict[Path, str], parts: dict[Path, str]) -> None:
+    for file, part in sorted(parts.items()):
+        target = folder / "pictures" / part / labels[file] / file.name
         while target.exists():  # the same name in two folders below the class folder
             target = target.with_stem(f"{target.stem}_")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -251,6 +232,8 @@ def _fill(folder: Path, project: Project, labels: dict[Path, str]) -> None:
     checklist = (HERE / "checklist.md").read_text("utf-8")
     (folder / CHECKLIST).write_text(checklist.replace("{name}", project.name), "utf-8")
     shutil.copyfile(HERE / NOTEBOOK, folder / NOTEBOOK)
+    import nbformat  # seconds again
+
     app = nbformat.read(HERE / APP, as_version=4)
     app.metadata.title = project.name
     app.cells[0].source = app.cells[0].source.replace("{name}", project.name)

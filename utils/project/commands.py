@@ -1,5 +1,6 @@
 """`course new`: a project of the learner's own."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,13 +8,16 @@ import typer
 
 from utils.opening import CourseError
 from utils.paths import NOTEBOOKS, PROJECTS, ROOT
-from utils.terminal import fail
+from utils.terminal import fail, quoted
 
 app = typer.Typer()
 NEXT = """
 {folder} has your project, with a checklist in its README.md. Next:
-  make lab     and in JupyterLab open {notebook}
+  {open}
   run it       Run → Run All Cells: it trains, shows what to clean, exports, and serves an app"""
+INSIDE = "make lab     and in JupyterLab open {notebook}"
+# JupyterLab shows what is below the folder it was started in, and the course's is notebooks.
+OUTSIDE = "type         {jupyter} lab {notebook}"
 
 
 @app.command()
@@ -43,8 +47,11 @@ def new(
     except CourseError as error:
         raise fail(error) from None
     project.check()
-    notebook = project.folder / NOTEBOOK
-    inside = notebook.is_relative_to(NOTEBOOKS)
-    shown = notebook.relative_to(NOTEBOOKS) if inside else notebook
-    folder = project.folder.relative_to(ROOT) if inside else project.folder
-    print(NEXT.format(folder=folder, notebook=shown))
+    notebook = (project.folder / NOTEBOOK).resolve()
+    if notebook.is_relative_to(NOTEBOOKS):
+        folder = notebook.parent.relative_to(ROOT)
+        how = INSIDE.format(notebook=notebook.relative_to(NOTEBOOKS))
+    else:
+        folder, jupyter = project.folder, Path(sys.executable).with_name("jupyter")
+        how = OUTSIDE.format(jupyter=quoted(jupyter), notebook=quoted(notebook))
+    print(NEXT.format(folder=folder, open=how))
