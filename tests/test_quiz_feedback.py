@@ -160,10 +160,10 @@ def test_fast_enough():
     answers = [model_answer(q) for q in BANK.values()]
     pairs = [(q, a) for q in BANK.values() for a in answers if q.kind != "code"]
     pairs = random.Random(0).sample(pairs, min(len(pairs), MOST_PAIRS // 2))
-    started = time.perf_counter()
+    started = time.process_time()
     for question, answer in pairs:
         question.check(answer)
-    each = (time.perf_counter() - started) / len(pairs)
+    each = (time.process_time() - started) / len(pairs)
     print(f"\n{1000 * each:.2f} ms a check")
     assert each < 0.05
 
@@ -207,9 +207,9 @@ def test_huge_answers(text):
     for question in BANK.values():
         if question.kind == "code":
             continue
-        started = time.perf_counter()
+        started = time.process_time()  # of this process: other programs compute too
         question.check(text)
-        assert time.perf_counter() - started < 1, question.id
+        assert time.process_time() - started < 1, question.id
 
 
 def test_marks_are_what_was_said():

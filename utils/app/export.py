@@ -122,9 +122,8 @@ def _packages(files: Iterable[Path]) -> set[str]:
     known = packages_distributions()
     others = names - set(sys.stdlib_module_names) - {"utils"}
     # Python 3.10 knows only those packages that list their modules: the others are called like them
-    return {package for name in others for package in known.get(name, [name])} | set(
-        STARTED_BY_NAME
-    )
+    packages = {package for name in others for package in known.get(name, [name])}
+    return packages | set(STARTED_BY_NAME)
 
 
 def requirements(packages: Iterable[str]) -> str:
