@@ -1,6 +1,8 @@
 # Every target makes the environment first if it is missing or out of date, and is quick if it is not.
 PYTHON ?= python3
 BIN := .venv/bin
+# as `import utils` sets it in every kernel; here also for scripts that load PyTorch before
+export OMP_WAIT_POLICY ?= PASSIVE
 
 lab: .venv/installed  ## open the course in JupyterLab (more options: make lab ARGS=--no-browser)
 	$(BIN)/jupyter lab --config=.jupyter/jupyter_lab_config.py $(ARGS)
