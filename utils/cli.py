@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,11 +16,13 @@ from utils.app.commands import app as app_commands
 from utils.paths import NOTEBOOKS, chapter, chapters
 from utils.project.commands import app as project_commands
 from utils.quiz.commands import app as quiz_commands
-from utils.runner import Run, run_chapter, store_chapter
-from utils.terminal import fail, print_json
+from utils.terminal import Commands, fail, print_json
 from utils.timings import record_seconds, say_seconds, seconds_of
 
-app = typer.Typer(
+if TYPE_CHECKING:  # it takes seconds to import, and most of `course` does without
+    from utils.runner import Run
+
+app = Commands(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -48,12 +50,9 @@ def _find(name: str) -> Path:
 def info(as_json: AsJson = False) -> None:
     """Device, cores, memory, versions, which data is here, how long each chapter takes."""
     from utils.datasets import inventory, source_label  # torch takes seconds to import
-    from utils.device import DeviceError, machine
+    from utils.device import machine
 
-    try:
-        here = asdict(machine())
-    except DeviceError as error:
-        raise fail(error) from None
+    here = asdict(machine())
     versions = {"python": platform.python_version()} | {p: version(p) for p in PACKAGES}
     times = {path.stem: seconds_of(path.stem) for path in chapters()}
     if as_json:
@@ -94,8 +93,7 @@ def _watch(progress: Progress, name: str):
 def run(
     name: Annotated[str, typer.Argument(help="A chapter: 01, or 01_pet_classifier.")],
     device: Annotated[
-        Literal["auto", "cpu", "cuda"],
-        typer.Option(help="Where to run.", envvar="COURSE_DEVICE"),
+        str, typer.Option(help="auto, cpu or cuda.", envvar="COURSE_DEVICE")
     ] = "auto",
     data: Annotated[
         str, typer.Option(help="sample, full, or a folder of your own.", envvar="COURSE_DATA")
@@ -110,14 +108,12 @@ def run(
     Exits with 1, and the failing cell, when a cell fails or a figure is out of its bounds. Your
     answers and the chapter itself stay as they are.
     """
-    from utils.datasets import DataError, resolve_source
-    from utils.device import DeviceError, pick_device
-
     path = _find(name)
-    try:
-        device, data = pick_device(device), resolve_source(data)
-    except (DeviceError, DataError) as error:
-        raise fail(error) from None
+    from utils.datasets import resolve_source
+    from utils.device import pick_device
+    from utils.runner import run_chapter
+
+    device, data = pick_device(device), resolve_source(data)
     with _bar(sys.stderr.isatty()) as progress:
         result = run_chapter(path, device, data, _watch(progress, path.stem), seed_shift)
     judged = data in ("sample", "full")
@@ -134,7 +130,7 @@ def run(
         raise fail(f"\nOut of bounds: {', '.join(bad)}.")
 
 
-def _print_run(result: Run) -> None:
+def _print_run(result: "Run") -> None:
     table = Table("figure", "value", "at least", "at most", "", box=None)
     for row in result.expectations:
         bounds = ["" if row[key] is None else f"{row[key]:g}" for key in ("at_least", "at_most")]
@@ -158,7 +154,10 @@ def _chosen(names: list[str] | None, every: bool, command: str) -> list[Path]:
 @app.command()
 def store(names: Names = None, every: Every = False) -> None:
     """For authors: run chapters on the CPU and the sample, and store them with their outputs."""
-    for path in _chosen(names, every, "store"):
+    chosen = _chosen(names, every, "store")
+    from utils.runner import store_chapter
+
+    for path in chosen:
         with _bar(sys.stderr.isatty()) as progress:
             result = store_chapter(path, _watch(progress, path.stem))
         if result.failure:
@@ -202,9 +201,10 @@ def data(ctx: typer.Context, as_json: AsJson = False) -> None:
             f"{row['sample_files']} files, {row['sample_mb']} MB" if row["sample_files"] else "no"
         )
         full = "here" if row["full_here"] else "not here"
-        size = f"{row['full_mb']:,} MB"
         if row["full_mb"] is None:
             full, size = "there is none", ""
+        else:
+            size = f"{row['full_mb']:,} MB"
         table.add_row(row["name"], row["title"], sample, full, size)
     console.print(table)
     print("COURSE_DATA=full uses the full sets; `course data fetch NAME` downloads one now.")
@@ -213,10 +213,10 @@ def data(ctx: typer.Context, as_json: AsJson = False) -> None:
 @data_app.command()
 def fetch(name: Annotated[str, typer.Argument(help="A set, as `course data` lists them.")]) -> None:
     """Download a full public set once, for `COURSE_DATA=full`."""
-    from utils.datasets import DataError
     from utils.datasets import fetch as fetch_set
 
-    try:
-        fetch_set(name)
-    except DataError as error:
-        raise fail(error) from None
+    fetch_set(name)
+
+
+if __name__ == "__main__":
+    app()

@@ -16,13 +16,14 @@ from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.torch_core import default_device, defaults
 
 from utils.datasets import source_label
+from utils.opening import CourseError
 from utils.timings import say_seconds, seconds_of
 
 GIGABYTE = 1e9  # bytes, as memory is sold
 MEMORY_PER_WORKER = 1.5 * GIGABYTE  # what one DataLoader worker with torch loaded may need
 
 
-class DeviceError(RuntimeError):
+class DeviceError(CourseError):
     """The device that was asked for is not there."""
 
 
@@ -52,7 +53,7 @@ def pick_device(wanted: str | None = None) -> str:
     """`cpu` or `cuda`, as `wanted` or `COURSE_DEVICE` asks; else raises `DeviceError`."""
     wanted = (wanted or os.environ.get("COURSE_DEVICE") or "auto").strip().lower()
     if wanted not in ("auto", "cpu", "cuda"):
-        raise DeviceError(f"COURSE_DEVICE is {wanted!r}; it can be auto, cpu or cuda.")
+        raise DeviceError(f"There is no device {wanted!r}: COURSE_DEVICE is auto, cpu or cuda.")
     if wanted == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
             "COURSE_DEVICE asks for cuda, but PyTorch finds no CUDA card on this machine. "

@@ -9,6 +9,7 @@ from typing import Annotated
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from utils.opening import CourseError
 from utils.paths import DATA
 from utils.quiz.questions import Question
 from utils.quiz.words import Words
@@ -19,7 +20,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, wh
 _QUESTION = TypeAdapter(Annotated[Question, Field(discriminator="kind")])
 
 
-class BankError(ValueError):
+class BankError(CourseError):
     """A question file is not as it should be; the message says where and what to write there."""
 
 

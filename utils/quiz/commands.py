@@ -11,9 +11,9 @@ from rich.table import Table
 from utils.quiz import load_bank
 from utils.quiz import review as schedule
 from utils.quiz.anki import write_apkg
-from utils.quiz.bank import Bank, BankError, Question
+from utils.quiz.bank import Question
 from utils.quiz.feedback import Feedback
-from utils.quiz.journal import Journal, JournalError
+from utils.quiz.journal import Journal
 from utils.terminal import fail, print_json
 
 app = typer.Typer()
@@ -22,16 +22,9 @@ OVERRULES = {"r": "right", "w": "wrong"}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 
 
-def _bank() -> Bank:
-    try:
-        return load_bank()
-    except BankError as error:
-        raise fail(error) from None
-
-
 def _question(name: str) -> Question:
     try:
-        return _bank()[name]
+        return load_bank()[name]
     except KeyError as error:
         raise fail(error.args[0]) from None
 
@@ -62,20 +55,16 @@ def _tell(question: Question, feedback: Feedback) -> None:
 @app.command()
 def review() -> None:
     """Ask what is due for review, one question at a time. Ctrl-D or q stops; all is kept."""
-    bank = _bank()
-    try:
-        journal = Journal()
-        due = schedule.due(journal, bank)
-        _say_notices(journal)
-        if not due:
-            coming = schedule.next_due(journal, bank)
-            console.print("Nothing is due." + (f" Next: {coming:%d %B %Y}." if coming else ""))
-        for number, name in enumerate(due, start=1):
-            console.print(f"[bold]{number} of {len(due)}[/bold]  {escape(bank[name].text)}")
-            if not _ask(journal, bank[name]):
-                break
-    except JournalError as error:
-        raise fail(error) from None
+    bank, journal = load_bank(), Journal()
+    due = schedule.due(journal, bank)
+    _say_notices(journal)
+    if not due:
+        coming = schedule.next_due(journal, bank)
+        console.print("Nothing is due." + (f" Next: {coming:%d %B %Y}." if coming else ""))
+    for number, name in enumerate(due, start=1):
+        console.print(f"[bold]{number} of {len(due)}[/bold]  {escape(bank[name].text)}")
+        if not _ask(journal, bank[name]):
+            break
 
 
 def _say_notices(journal: Journal) -> None:
@@ -119,20 +108,17 @@ def anki(
 ) -> None:
     """Write the questions as a deck that Anki opens; a later deck updates an earlier one."""
     try:
-        count = write_apkg(_bank().values(), path)
+        count = write_apkg(load_bank().values(), path)
     except OSError as error:
         raise fail(f"{path} could not be written: {error.strerror or error}.") from None
-    console.print(f"{count} cards in {escape(str(path))}. In Anki: File → Import.")
+    print(f"{count} cards in {path.absolute()}. In Anki: File → Import.")
 
 
 @app.command()
 def progress(as_json: AsJson = False) -> None:
     """For each chapter: questions, answered, right, due."""
-    try:
-        journal = Journal()
-        counts = schedule.progress(journal, _bank())
-    except JournalError as error:
-        raise fail(error) from None
+    journal = Journal()
+    counts = schedule.progress(journal, load_bank())
     if as_json:
         print_json(counts)
         return
