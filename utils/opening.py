@@ -5,6 +5,7 @@ reports on whole folders.
 """
 
 import codecs
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ FORMATS += ["AVIF"] if features.check("avif") else []
 ENDINGS = "jpg jpeg jpe jfif png apng gif webp bmp dib tif tiff avif"
 ENDINGS += " heic heif hif svg psd ico jp2 jxl ppm pgm pbm pnm tga"
 SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split())
+SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?([ _-]?set)?", re.IGNORECASE)
 ORIENTATION = 0x0112  # the EXIF tag that says which way up the camera was held
 FATAL = ("empty", "oversized", "truncated", "not a picture", "unsupported", "missing")
 
@@ -54,6 +56,12 @@ class CourseError(Exception):
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for this before it makes its own
         return [f"{type(self).__name__}: {self}"]
+
+
+def split_of(folder: str) -> str:
+    """What a folder called `Train`, `val` or `test_set` is meant as; "" for any other name."""
+    found = SPLIT.fullmatch(folder)
+    return {"val": "valid"}.get(found[1].lower(), found[1].lower()) if found else ""
 
 
 def text_of(content: bytes, name: str) -> str:

@@ -1,7 +1,6 @@
 """Sets arranged for a chapter: parts to train on and to judge by, and a copy to clean."""
 
 import random
-import re
 import shutil
 import zlib
 from collections import Counter, defaultdict
@@ -16,11 +15,11 @@ from fastai.data.transforms import RandomSplitter, get_image_files
 
 from utils.datasets import DataError, dataset, resolve_source, source_label
 from utils.images import check_images
+from utils.opening import split_of
 from utils.paths import course_cache, course_home, file_lock
 
 VALID_PCT, SEED = 0.2, 42
 PARTS = ("train", "valid")
-SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?([ _-]?set)?", re.IGNORECASE)
 FEW = 10  # pictures of a label; with fewer, hardly any are left to judge by
 FEW_JUDGED = 20  # pictures to judge by
 UNEVEN = 5  # times as many pictures of one label as of another
@@ -48,12 +47,6 @@ class Place:
 
     split: str
     folders: tuple[str, ...]
-
-
-def split_of(folder: str) -> str:
-    """What a folder called `Train`, `val` or `test_set` is meant as; "" for any other name."""
-    found = SPLIT.fullmatch(folder)
-    return {"val": "valid"}.get(found[1].lower(), found[1].lower()) if found else ""
 
 
 def read_folders(root: Path, files: Iterable[Path]) -> tuple[dict[Path, Place], list[str]]:

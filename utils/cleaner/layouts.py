@@ -11,8 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from utils.cleaner.disk import CleanerError, shown, told, write
-from utils.opening import AS_UTF8, SUFFIXES
-from utils.workspace import split_of
+from utils.opening import AS_UTF8, SUFFIXES, split_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
