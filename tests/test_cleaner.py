@@ -30,6 +30,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image, ImageEnhance
 
 from utils.cleaner import Cleaner, CleanerError, ranking, thumbs
+from utils.cleaner.layouts import LabelTable
 from utils.cleaner.widget import PAGE, CleanerWidget, show
 from utils.images import open_image
 from utils.models import efficientnet_lite0
@@ -363,6 +364,60 @@ def test_labels_in_names_and_in_a_table(bears, opinion):
         "grizzly": 10,
     }
     assert (flat / "black_0.jpg").exists()
+
+
+@pytest.fixture
+def labelled(tmp_path, own_folders):
+    """A set whose labels are in a table, and the rows of that."""
+    for n in range(4):
+        saved(photo(n), tmp_path / "set" / "images" / f"{n}.jpg")
+    return tmp_path / "set", pd.DataFrame(
+        {"file": [f"images/{n}.jpg" for n in range(4)], "label": ["black", "teddy"] * 2}
+    )
+
+
+def test_a_table_with_paths_from_elsewhere(labelled):
+    root, rows = labelled
+    rows["file"] = [f"train/{n}.jpg" for n in range(4)]
+    with pytest.raises(
+        CleanerError,
+        match=r"labels.csv names train/0.jpg, and there is no file .*/set/train/0.jpg"
+        "; so it is with 4 of 4 rows: write each path as it is inside set, as in images/0.jpg, or",
+    ):
+        Cleaner(root, labels=rows)
+    rows["file"] = [f"images/{n}.jpg" for n in (0, 1, 2, 9)]  # one that is gone is a row to discard
+    assert Cleaner(root, labels=rows).suggest()["file"].tolist() == ["images/9.jpg"]
+    (root / "labels.csv").write_text("file,label\n0.jpg,black\n")
+    with pytest.raises(CleanerError, match=r"so it is with 1 of 1 rows.*, as in images/0.jpg"):
+        Cleaner(root, labels=pd.read_csv(root / "labels.csv"))
+
+
+def test_a_table_with_absolute_paths(labelled):
+    root, rows = labelled
+    rows["file"] = [str(root / file) for file in rows["file"]]
+    cleaner = Cleaner(root, labels=rows)
+    cleaner.relabel("images/0.jpg", "teddy")
+    cleaner.discard(root / "images" / "3.jpg")
+    cleaner.apply()
+    written = pd.read_csv(root / "labels.csv")
+    assert written["file"].tolist() == rows["file"].tolist()[:3]
+    assert written["label"].tolist() == ["teddy", "teddy", "black"]
+
+
+@pytest.mark.parametrize(("encoding", "says"), [("cp1252", "not in UTF-8"), ("utf-16", "UTF-16")])
+def test_a_table_in_another_encoding(labelled, encoding, says):
+    root, rows = labelled
+    rows.assign(label=["bär", "teddy"] * 2).to_csv(root / "l.csv", index=False, encoding=encoding)
+    with pytest.raises(CleanerError, match=f"l.csv is (in )?{says}: save it again as UTF-8"):
+        LabelTable(root, "l.csv")
+
+
+def test_splits_by_other_names_and_folders_around_are_no_labels(tmp_path, own_folders):
+    for file in ("Train/black/0.jpg", "val/teddy/1.jpg", "val/photos/polar/2.jpg"):
+        saved(photo(0), tmp_path / "set" / file)
+    cleaner = Cleaner(tmp_path / "set")
+    assert cleaner.table()["split"].tolist() == ["train", "valid", "valid"]
+    assert cleaner.set.labels() == ["black", "polar", "teddy"]
 
 
 def test_history_as_a_table_and_a_file(bears, tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from tests.serve import serve
 from tests.test_images import photo, rotated_jpeg
 from utils import datasets
 from utils.datasets import DataError, dataset, fetch, presized
+from utils.opening import CourseError
 from utils.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -83,6 +85,47 @@ def test_own_folder_with_each_accepted_layout(tmp_path, monkeypatch, inner):
     assert datasets.source_label() == "mine"
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "full"))  # a folder, whatever its name
     assert datasets.source_label() == "full (your folder)"
+
+
+@pytest.mark.parametrize("around", ["photos", "photos/of mine"])
+@pytest.mark.parametrize("name", ["pets", "bears", "adult", "mnist_sample"])
+def test_one_or_two_folders_around_a_set_are_looked_through(tmp_path, capsys, name, around):
+    inner = {"pets": "images", "bears": "black", "mnist_sample": "train/3"}.get(name, "")
+    suffix = datasets.SETS[name].layout.rpartition("/")[2].replace("*", "a")
+    file = tmp_path / "mine" / name / around / inner / suffix
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"age,salary\n")
+    found = dataset(name, str(tmp_path / "mine"))
+    said = capsys.readouterr().out
+    if name == "bears":  # whose class folders may lie at any depth: see utils.workspace
+        assert found == tmp_path / "mine" / "bears" and not said
+    else:
+        assert found == tmp_path / "mine" / name / around
+        assert said == f"Found {name} inside {around}.\n"
+
+
+def test_another_set_is_no_folder_around_a_set(tmp_path):
+    add_photos(tmp_path / "mine" / "pets" / "images")
+    with pytest.raises(DataError, match=r"mine/camvid as images"):
+        dataset("camvid", str(tmp_path / "mine"))
+
+
+def test_a_split_of_a_set_that_the_chapters_divide(tmp_path):
+    add_photos(tmp_path / "pets" / "images" / "Train")
+    with pytest.raises(DataError, match="has a folder train, but the chapters divide pets themse"):
+        dataset("pets", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"), [("cp1252", "not in UTF-8 .*cp1252"), ("utf-16", "in UTF-16")]
+)
+def test_a_table_in_another_encoding(tmp_path, encoding, says):
+    (tmp_path / "imdb").mkdir()
+    (tmp_path / "imdb" / "texts.csv").write_text("label,text\ngut,schön\n", encoding)
+    with pytest.raises(CourseError, match=f"texts.csv is {says}.*save it again as UTF-8"):
+        dataset("imdb", str(tmp_path))
+    (tmp_path / "imdb" / "texts.csv").write_text("label,text\ngut,schön\n", "utf-8-sig")
+    assert dataset("imdb", str(tmp_path)) == tmp_path / "imdb"
 
 
 def test_errors_say_what_where_and_what_to_type(tmp_path):
@@ -218,6 +261,19 @@ def test_no_server_no_page_and_no_address_each_get_a_sentence(tmp_path, monkeypa
     monkeypatch.setenv("COURSE_MIRROR", "ftp://example")
     with pytest.raises(DataError, match="http://"):
         fetch("pets")
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_a_page_in_place_of_an_archive_is_said(mirror, tmp_path, capsys, tells_length):
+    page = b"<!doctype html><html>Please log in to the hotel's network</html>"
+    (tmp_path / "served" / PETS.name).write_bytes(page)
+    mirror.cut_after, mirror.tells_length = len(page), tells_length
+    with pytest.raises(DataError, match="it is a web page, such as a network's log-in page"):
+        fetch("pets")
+    shares = re.findall(r"([-\d.]+)%", capsys.readouterr().out)
+    assert all(0 <= float(share) <= 100 for share in shares)
+    assert bool(shares) == tells_length
+    assert contents(tmp_path / "fastai_home" / "archive") == [f"{PETS.name}.lock"]
 
 
 def test_the_public_archive_must_be_the_one_fastai_knows(mirror, monkeypatch):

@@ -5,6 +5,7 @@ import random
 import tarfile
 
 import pytest
+from fastai.data.transforms import get_image_files
 from PIL import Image, ImageFile
 
 from utils import images
@@ -102,6 +103,15 @@ def test_report_counts_first_then_names_without_folders_of_this_machine(zoo):
     assert text.splitlines()[0] == "17 pictures: 10 usable, 7 not."
     assert "oversized (left out): 1: huge.png" in text
     assert str(zoo) not in text
+
+
+def test_which_files_are_pictures_does_not_depend_on_the_machine(tmp_path):
+    # .tga is in few systems' tables of types and .cr2 in many; .jfif and .webp lack in some
+    for name in ("a.webp", "b.JFIF", "c.avif", "d.heic", "e.tga", "f.cr2", "g.txt"):
+        (tmp_path / name).touch()
+    found = ["a.webp", "b.JFIF", "c.avif", "d.heic", "e.tga"]
+    assert [file.name for file in check_images(tmp_path).files] == found
+    assert sorted(file.name for file in get_image_files(tmp_path)) == found
 
 
 def test_a_file_name_cannot_steer_the_terminal(tmp_path):

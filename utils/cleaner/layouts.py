@@ -172,15 +172,18 @@ class LabelTable(Layout):
 
     def check_files(self) -> None:
         """Raise `CleanerError` when most files that the table names are not there."""
-        files = [picture.file for picture in self.pictures()]
+        self._check_files(self.pictures())
+
+    def _check_files(self, pictures: list[Picture]) -> None:
+        files = [picture.file for picture in pictures]
         missing = [file for file in files if not os.path.lexists(self.root / file)]
         if len(missing) <= len(files) / 2:
             return
         name = PurePath(missing[0]).name
-        hint = next((f" as in {shown(f)}" for f in self._files() if PurePath(f).name == name), "")
+        hint = next((f", as in {shown(f)}" for f in self._files() if PurePath(f).name == name), "")
         raise CleanerError(
             f"{self.csv.name} names {shown(missing[0])}, and there is no file"
-            f" {shown(self.root / missing[0])} (nor {len(missing) - 1} others of {len(files)}):"
+            f" {shown(self.root / missing[0])}; so it is with {len(missing)} of {len(files)} rows:"
             f" write each path as it is inside {self.root.name}{hint}, or take such rows out."
         )
 
@@ -231,6 +234,7 @@ class LabelTable(Layout):
         content = table.to_csv(index=False).encode("utf-8", "surrogateescape")
         given = self._pictures(content)
         if not self.csv.exists():
+            self._check_files(given)
             with told(self.csv):
                 write(self.csv, content)
         elif given != self.pictures():
