@@ -4,7 +4,7 @@
     python data/draw_pets.py --only Siamese_3 --out /tmp/pets
     python data/draw_pets.py --sheet sheet.png --out /tmp/pets
 
-The same seed gives the same files, byte for byte.
+The same seed gives the same files, byte for byte; on another processor a few hairs may differ.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 import logging
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+import safetensors.torch
 from fastai.vision.all import (
     CategoryBlock,
     DataBlock,
@@ -21,12 +21,13 @@ from fastai.vision.all import (
 
 from utils.datasets import dataset
 from utils.deploy.export import save_model
+from utils.deploy.manifest import WEIGHTS
 from utils.models import efficientnet_lite0
+from utils.paths import course_cache, file_lock
 
 # The exporter logs its every step, and pytest would keep it all.
 logging.getLogger("torch.__trace").disabled = True
 
-FOLDER = TemporaryDirectory(prefix="course-test-model-")  # goes when the tests end
 BREEDS = ("Bengal", "Siamese", "pug")
 
 
@@ -55,14 +56,23 @@ def untrained(item_tfms=None, batch_tfms=None, **options) -> Learner:
 
 @cache
 def small_learner() -> Learner:
-    """One frozen epoch: its answers are neither even nor all certain."""
+    """The model that `small_model` saved, with its pictures."""
     learn = untrained()
-    with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(1, 5e-3)
+    safetensors.torch.load_model(learn.model, small_model() / WEIGHTS)
     return learn
 
 
 @cache
 def small_model() -> Path:
-    """`small_learner`, saved. Copy the folder before you change anything in it."""
-    return save_model(small_learner(), Path(FOLDER.name, "model"), subject="a cat or a dog")
+    """One frozen epoch: its answers are neither even nor all certain. Made once for all workers.
+
+    Copy the folder before you change anything in it.
+    """
+    folder = course_cache() / "small-model"
+    with file_lock(course_cache() / "small-model.lock"):
+        if not folder.exists():
+            learn = untrained()
+            with learn.no_bar(), learn.no_logging():
+                learn.fit_one_cycle(1, 1e-3)
+            save_model(learn, folder, subject="a cat or a dog")
+    return folder

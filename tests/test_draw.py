@@ -1,18 +1,21 @@
-"""The drawing engine and the pet set it made: same bytes, true masks, true key points."""
+"""The drawing engine and the pet set it made: the same pictures, true masks, true key points."""
 
 import hashlib
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 DATA = Path(__file__).parent.parent / "data"
 sys.path.insert(0, str(DATA))
 
 import draw_pets  # noqa: E402
 from draw import BREEDS, CONDITIONS, Animal, Background, Occluder, Pose, Scene, render  # noqa: E402
+from draw.photograph import jpeg  # noqa: E402
 
 IMAGES = DATA / "pets" / "images"
 PORTRAIT = Scene(
@@ -35,11 +38,31 @@ def portrait():
     return render(PORTRAIT, 1)
 
 
-@pytest.mark.parametrize("name", ["Siamese_3", "pug_17", "Maine_Coon_32"])
-def test_drawing_again_gives_the_same_bytes(name, tmp_path):
-    draw_pets.main(["--only", name, "--out", str(tmp_path)])
-    drawn = tmp_path / "images" / f"{name}.jpg"
-    assert drawn.read_bytes() == (IMAGES / f"{name}.jpg").read_bytes()
+def unlike(one, other):
+    """The mean difference of two files' pixels in levels of 255; without limit if sizes differ."""
+    with Image.open(io.BytesIO(one)) as a, Image.open(io.BytesIO(other)) as b:
+        if a.size != b.size:
+            return float("inf")
+        return np.abs(np.asarray(a.convert("RGB"), int) - np.asarray(b.convert("RGB"), int)).mean()
+
+
+# A picture drawn on another processor differs by up to 0.5 levels (30 of four sets, with and
+# without FMA, AVX and AVX-512 in NumPy, OpenBLAS and the C library; single pixels by up to 89,
+# where one hair is in front of another). The two most alike of all that are stored differ by 9.
+SAME = 2
+
+
+def test_a_picture_drawn_again_is_the_one_that_is_stored(tmp_path):
+    draw_pets.main(["--only", "pug_17", "--out", str(tmp_path)])
+    drawn = (tmp_path / "images" / "pug_17.jpg").read_bytes()
+    assert unlike(drawn, (IMAGES / "pug_17.jpg").read_bytes()) < SAME
+    assert unlike(drawn, (IMAGES / "pug_16.jpg").read_bytes()) > SAME
+
+
+def test_on_one_machine_the_same_seed_draws_the_same_bytes(portrait):
+    again = render(PORTRAIT, 1)
+    assert jpeg(again.image, 88) == jpeg(portrait.image, 88)
+    assert jpeg(render(PORTRAIT, 2).image, 88) != jpeg(portrait.image, 88)
 
 
 def test_the_set_is_as_promised():

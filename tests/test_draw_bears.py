@@ -1,4 +1,4 @@
-"""The bear sets: drawn again they are the same, and their list of defects is true."""
+"""The bear sets: drawn again they are the same pictures, and their list of defects is true."""
 
 import csv
 import hashlib
@@ -16,6 +16,7 @@ sys.path.insert(0, str(DATA))
 
 import draw_bears  # noqa: E402
 
+from tests.test_draw import SAME, unlike  # noqa: E402
 from utils.images import check_images  # noqa: E402
 
 BEARS, EXAM, CONDITIONS = (DATA / f"bears{part}" for part in ("", "_exam", "_conditions"))
@@ -43,14 +44,6 @@ def digest(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def test_drawing_again_gives_the_same_bytes():
-    for name, picture in islice(draw_bears.other_pictures(), 3, 520, 130):
-        assert draw_bears.draw_bear(picture, 0)[1] == (DATA / name).read_bytes(), name
-    known = {digest(path.read_bytes()) for path in files(BEARS).values()}
-    for _, picture in islice(draw_bears.gathered_pictures(), 5, 370, 90):
-        assert digest(draw_bears.draw_bear(picture, 0)[1]) in known, picture
-
-
 def test_the_sets_are_as_promised():
     for label in draw_bears.CLASSES:
         assert len(files(BEARS / label)) >= 100
@@ -69,21 +62,30 @@ def test_six_to_eight_per_cent_of_the_labels_are_wrong(defects):
         assert truth in draw_bears.CLASSES and truth != file.split("/")[0]
 
 
+def test_exam_and_conditions_drawn_again_are_those_that_are_stored():
+    for name, picture in islice(draw_bears.other_pictures(), 3, 520, 260):
+        drawn = draw_bears.draw_bear(picture, 0)[1]
+        assert unlike(drawn, (DATA / name).read_bytes()) < SAME, name
+
+
 def test_each_label_that_is_not_listed_is_right(defects):
-    """What was drawn, by its bytes, against the folder it lies in."""
-    truths = {}
-    for folder, picture in islice(draw_bears.gathered_pictures(), 0, 380, 40):
-        truths[digest(draw_bears.draw_bear(picture, 0)[1])] = folder, picture
-    met = 0
-    for name, path in files(BEARS).items():
-        if (found := truths.get(digest(path.read_bytes()))) is None:
-            continue
-        folder, picture = found
-        defect = defects.get(name, {"defect": ""})["defect"]
-        assert name.split("/")[0] == folder
-        assert (picture.truth == folder) == (defect in ("", "giveaway", "duplicate")), name
-        met += 1
-    assert met >= len(truths)
+    """What is drawn, by its pixels, against the folder it lies in."""
+    stored = {name: path.read_bytes() for name, path in files(BEARS).items()}
+    for name in of_kind(defects, "not_an_image"):
+        del stored[name]
+    kinds = set()
+    # right ones of each class, and two of a wrong kind: a teddy and a cat among the grizzlies
+    for number in (5, 125, 245, 362, 366):
+        folder, picture = next(islice(draw_bears.gathered_pictures(), number, None))
+        drawn = draw_bears.draw_bear(picture, 0)[1]
+        met = [name for name, data in stored.items() if unlike(drawn, data) < SAME]
+        assert met, picture
+        for name in met:
+            defect = defects.get(name, {"defect": ""})["defect"]
+            assert name.split("/")[0] == folder
+            assert (picture.truth == folder) == (defect in ("", "giveaway", "duplicate")), name
+            kinds.add(defect)
+    assert {"", "wrong_label", "no_bear"} <= kinds
 
 
 def test_copies_are_copies_and_nothing_else_is(defects):

@@ -1,6 +1,7 @@
 """The sets of chapter 07: drawn again they are the same, laid out as promised, and true."""
 
 import csv
+import io
 import sys
 from collections import Counter
 from itertools import pairwise
@@ -15,6 +16,7 @@ sys.path.insert(0, str(DATA))
 
 import draw_tasks  # noqa: E402
 
+from tests.test_draw import SAME, unlike  # noqa: E402
 from utils import tasks  # noqa: E402
 from utils.datasets import DataError  # noqa: E402
 from utils.images import check_images  # noqa: E402
@@ -36,23 +38,27 @@ def mask(number):
 # --- drawn again
 
 
-def test_a_scene_drawn_again_has_the_same_bytes():
+def test_a_scene_drawn_again_has_the_same_pixels_and_mask():
     for name, data in draw_tasks.draw_scene(7, SEED).items():
-        assert (CAMVID / name).read_bytes() == data, name
+        stored = (CAMVID / name).read_bytes()
+        assert unlike(data, stored) < SAME, name
+        if name.startswith("labels"):
+            with Image.open(io.BytesIO(data)) as drawn:
+                assert (np.asarray(drawn) == mask(7)).mean() > 0.99
 
 
-def test_a_nose_drawn_again_has_the_same_bytes_and_place():
-    data, (x, y) = draw_tasks.draw_nose(11, SEED)
-    assert (NOSES / "images" / "bear_011.jpg").read_bytes() == data
+def test_a_nose_drawn_again_has_the_same_pixels_and_place():
+    data, place = draw_tasks.draw_nose(11, SEED)
+    assert unlike(data, (NOSES / "images" / "bear_011.jpg").read_bytes()) < SAME
     row = next(r for r in table(NOSES / "noses.csv") if r["file"] == "bear_011.jpg")
-    assert (float(row["x"]), float(row["y"])) == (x, y)
+    assert (float(row["x"]), float(row["y"])) == pytest.approx(place, abs=0.15)
 
 
-def test_a_labelled_picture_drawn_again_has_the_same_bytes_and_tags():
+def test_a_labelled_picture_drawn_again_has_the_same_pixels_and_tags():
     rows = {row["image_name"]: row["tags"].split() for row in table(PLANET / "labels.csv")}
     for number in (2, 18):  # with labels, and without
         data, tags = draw_tasks.draw_labelled(number, SEED)
-        assert (PLANET / "train" / f"train_{number:03}.jpg").read_bytes() == data
+        assert unlike(data, (PLANET / "train" / f"train_{number:03}.jpg").read_bytes()) < SAME
         assert rows[f"train_{number:03}"] == tags
 
 
