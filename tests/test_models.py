@@ -2,11 +2,13 @@
 
 import matplotlib.cbook
 import pytest
+import timm
 import torch
 from fastai.vision.all import (
     ImageDataLoaders,
     PILImage,
     Resize,
+    create_head,
     error_rate,
     get_image_files,
     tensor,
@@ -14,7 +16,7 @@ from fastai.vision.all import (
 )
 from torch import nn
 
-from utils.models import efficientnet_lite0
+from utils.models import GENERAL, _packaged_weights, efficientnet_lite0, late_split
 from utils.paths import DATA, ROOT
 
 DOGS, CATS = range(151, 269), range(281, 286)  # ImageNet's domestic breeds
@@ -77,7 +79,26 @@ def test_the_body_is_frozen_and_the_head_is_not(learn):
     assert all(p.requires_grad for p in head.parameters())
     assert not any(p.requires_grad for p in body.parameters() if p.ndim == 4)
     learn.unfreeze()
-    assert all(p.requires_grad for p in learn.model.parameters())
+    assert all(p.requires_grad for p in [*body[GENERAL:].parameters(), *head.parameters()])
+    assert not any(p.requires_grad for p in body[:GENERAL].parameters()), "general: they stay"
+
+
+def test_without_pretraining_and_cut_short_it_is_trained_whole(learn):
+    whole = vision_learner(learn.dls, efficientnet_lite0, pretrained=False)
+    whole.fit(1)
+    assert all(p.requires_grad for p in whole.model.parameters())
+    short = nn.Sequential(efficientnet_lite0()[:7], create_head(112, 2))
+    groups = late_split(short)
+    assert len(groups[0]) == len(list(short[0].parameters()))
+
+
+def test_folding_batch_norm_changes_no_answer():
+    torch.manual_seed(0)
+    x, reference = torch.rand(2, 3, 96, 96) * 2 - 1, timm.create_model("tf_efficientnet_lite0")
+    reference.load_state_dict(_packaged_weights(reference))
+    with torch.no_grad():
+        expected, ours = reference.eval()(x), efficientnet_lite0().eval()(x)
+    torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-3)
 
 
 def test_pictures_are_normalised_as_the_weights_expect(learn):
