@@ -208,6 +208,11 @@ def test_a_split_that_is_drawn_has_every_label_in_both_parts(counts):
     assert settings == {"valid_pct": 0.2, "seed": 42} or sum(counts) < 400
 
 
+def test_nothing_can_be_set_aside_of_one_picture_each():
+    with pytest.raises(DataError, match="one picture each of a, b here, so none of them can be se"):
+        fair_split(["a", "b"])
+
+
 @pytest.mark.parametrize(
     ("valid", "around"), [("valid", ""), ("val", "photos/"), ("test", "a/b/")], ids=str
 )

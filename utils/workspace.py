@@ -196,6 +196,11 @@ def fair_split(labels: Sequence[str]) -> dict[str, float]:
     numbers should worry you. Raises `DataError` as `worries` does.
     """
     twice = {label for label, count in Counter(labels).items() if count > 1}
+    if labels and not twice:
+        raise DataError(
+            f"There is one picture each of {_names(labels)} here, so none of them can be set "
+            "aside: add one of each."
+        )
     drawn = {}
     for valid_pct, seed in product((VALID_PCT, 1 / 3, 1 / 2), range(SEED, SEED + 100)):
         with torch.random.fork_rng(devices=[]):
