@@ -9,6 +9,8 @@ from PIL import Image
 
 from utils.bears import SEED, bear_learner, keep_bears, train_bears
 from utils.datasets import dataset
+from utils.images import usable_images
+from utils.recipe import recipe
 
 USED = "trained earlier"
 
@@ -40,7 +42,8 @@ def trained(folder, capsys, **options):
 def test_what_chapter_03_trains_on_its_page_is_what_train_bears_gives(bears, capsys):
     """Kept by one, taken by the other; and without the first, the second trains the same."""
     page = bear_learner(bears)
-    page.fine_tune(2)
+    how = recipe(usable_images(bears), quiet=True)
+    page.fine_tune(how.epochs, how.lr)
     keep_bears(page)
     taken, new = trained(bears, capsys)
     assert not new and same(taken, page) and not same(taken, bear_learner(bears))
@@ -55,7 +58,7 @@ def test_what_chapter_03_trains_on_its_page_is_what_train_bears_gives(bears, cap
 @pytest.fixture
 def quick(monkeypatch):
     """Training that takes no time, where only whether there is one matters."""
-    monkeypatch.setattr(Learner, "fine_tune", lambda self, epochs: None)
+    monkeypatch.setattr(Learner, "fine_tune", lambda self, epochs, lr: None)
 
 
 def test_another_picture_label_seed_or_setting_is_another_model(bears, quick, capsys, monkeypatch):

@@ -74,8 +74,8 @@ def test_each_label_that_is_not_listed_is_right(defects):
     for name in of_kind(defects, "not_an_image"):
         del stored[name]
     kinds = set()
-    # right ones of each class, and two of a wrong kind: a teddy and a cat among the grizzlies
-    for number in (5, 125, 245, 362, 366):
+    # two right ones, and two of a wrong kind: a teddy and a cat among the grizzlies
+    for number in (5, 245, 362, 366):
         folder, picture = next(islice(draw_bears.gathered_pictures(), number, None))
         drawn = draw_bears.draw_bear(picture, 0)[1]
         met = [name for name, data in stored.items() if unlike(drawn, data) < SAME]

@@ -27,21 +27,11 @@ from utils.datasets import presized
 from utils.images import usable_images
 from utils.models import efficientnet_lite0
 from utils.paths import course_cache, file_lock
+from utils.recipe import recipe
 from utils.workspace import train_valid
 
-SIZE, EPOCHS, SEED = 160, 2, 1
+SEED = 1
 KEPT = 10  # models of 19 MB, the newest; other pictures, seeds and settings have their own
-
-
-def bear_block() -> DataBlock:
-    """How a folder with `train/<class>/` and `valid/<class>/` becomes batches."""
-    return DataBlock(
-        blocks=(ImageBlock, CategoryBlock),
-        get_items=usable_images,
-        splitter=GrandparentSplitter(),
-        get_y=parent_label,
-        item_tfms=Resize(SIZE, ResizeMethod.Squish),
-    )
 
 
 def bear_learner(path: Path | None = None, seed: int = SEED) -> Learner:
@@ -51,14 +41,23 @@ def bear_learner(path: Path | None = None, seed: int = SEED) -> Learner:
     photos are made smaller once; prints which files were left out.
     """
     set_seed(seed, reproducible=True)
-    dls = bear_block().dataloaders(presized(path or train_valid("bears")), bs=16)
-    return vision_learner(dls, efficientnet_lite0, metrics=error_rate)
+    files = usable_images(presized(path or train_valid("bears")))
+    how = recipe(files, quiet=True)
+    block = DataBlock(
+        blocks=(ImageBlock, CategoryBlock),
+        splitter=GrandparentSplitter(),
+        get_y=parent_label,
+        item_tfms=Resize(how.size, ResizeMethod.Squish),
+    )
+    return vision_learner(
+        block.dataloaders(files, bs=how.bs), efficientnet_lite0, metrics=error_rate
+    )
 
 
 def train_bears(path: Path | None = None, seed: int = SEED) -> Learner:
     """`bear_learner`, trained: taken from the cache if the same was trained there before.
 
-    Training takes half a minute on two cores. What is random comes out the same either way.
+    Prints which, and how long training takes. What is random comes out the same either way.
     """
     path = presized(path or train_valid("bears"))
     learn = bear_learner(path, seed)
@@ -67,7 +66,8 @@ def train_bears(path: Path | None = None, seed: int = SEED) -> Learner:
         if _is_loaded(learn, file):
             print("The bear model that was trained earlier on these pictures is used.")
         else:
-            learn.fine_tune(EPOCHS)
+            how = recipe(_pictures(learn))
+            learn.fine_tune(how.epochs, how.lr)
             _keep(learn, file)
             learn = bear_learner(path, seed)  # its optimizer has made no step, as when taken
             _is_loaded(learn, file)
@@ -85,26 +85,24 @@ def _lock() -> BaseFileLock:
     return file_lock(course_cache() / "bears.lock")
 
 
+def _pictures(learn: Learner) -> list[Path]:
+    return [*learn.dls.train_ds.items, *learn.dls.valid_ds.items]
+
+
 def _place(learn: Learner, seed: int) -> Path:
     """Where a model is kept: another name for all that would make it another model."""
-    dl, datasets = learn.dls.train, (learn.dls.train_ds, learn.dls.valid_ds)
-    recipe = [Path(module.__file__).read_bytes() for module in (sys.modules[__name__], models)]
-    pictures = [[(f.parts[-3:], hashlib.sha256(f.read_bytes()).digest()) for f in part.items]
-                for part in datasets]  # fmt: skip
-    seeds = seed, os.environ.get("COURSE_SEED_SHIFT", "0")
-    versions = [module.__version__ for module in (torch, fastai, timm, PIL)]
-    processor = (
-        dl.device.type,
-        torch.backends.cpu.get_cpu_capability(),
+    dl, files = learn.dls.train, _pictures(learn)
+    parts = [
+        *(Path(module.__file__).read_bytes() for module in (sys.modules[__name__], models)),
+        *(recipe(files, quiet=True), dl.after_item, dl.after_batch, dl.bs),
+        *((file.parts[-3:], hashlib.sha256(file.read_bytes()).digest()) for file in files),
+        *(seed, os.environ.get("COURSE_SEED_SHIFT", "0")),
+        *(module.__version__ for module in (torch, fastai, timm, PIL)),
+        *(dl.device.type, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()),
         os.environ.get("ONEDNN_MAX_CPU_ISA"),
-        torch.get_num_threads(),
-    )
-    whole = repr(
-        [recipe, dl.after_item, dl.after_batch, dl.bs, pictures, seeds, versions, processor]
-    )
-    return (
-        course_cache() / "bears" / f"{hashlib.sha256(whole.encode()).hexdigest()[:16]}.safetensors"
-    )
+    ]
+    name = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return course_cache() / "bears" / f"{name}.safetensors"
 
 
 def _is_loaded(learn: Learner, file: Path) -> bool:
