@@ -2,6 +2,7 @@
 
 import re
 import signal
+import weakref
 
 import pytest
 import torch
@@ -30,6 +31,13 @@ def test_kept_grows_with_the_mini_batch(n):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 14 * 14, 2))
     one = memory.kept_for_backward(model, torch.zeros(1, 3, 16, 16))
     assert memory.kept_for_backward(model, torch.zeros(n, 3, 16, 16)) == pytest.approx(n * one)
+
+
+def test_what_was_counted_is_let_go():
+    model, results = nn.Sequential(nn.Linear(100, 50), nn.ReLU()), []
+    model[1].register_forward_hook(lambda *args: results.append(weakref.ref(args[-1])))
+    memory.kept_for_backward(model, torch.zeros(8, 100))
+    assert [result() for result in results] == [None]
 
 
 def test_peak_is_the_most_at_once_and_not_the_sum():

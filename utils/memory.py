@@ -32,7 +32,7 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> float:
         block = saved.untyped_storage()
         if block.data_ptr() not in own:
             kept[block.data_ptr()] = block.nbytes()
-        return saved
+        return saved.detach()  # itself it would hold the graph that holds it, for ever
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
         # Held until all is counted: a block that is given back early could be handed out again.
