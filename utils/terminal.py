@@ -30,7 +30,7 @@ class Commands(typer.Typer):
 
 def print_json(value: object) -> None:
     """Print `value` for a program to read."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    print(json.dumps(value, indent=1))
 
 
 def quoted(word: object) -> str:

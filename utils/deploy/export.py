@@ -187,7 +187,15 @@ def _write(folder: Path, manifest: dict, files: dict[str, bytes]) -> None:
 
 
 def _check_target(folder: Path) -> None:
-    """What is replaced may only be a model of ours."""
+    """What is replaced may only be a model of ours, and must be where one can write."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder.parent).close()
+    except OSError as error:
+        raise DeployError(
+            f"Nothing can be written to {folder.parent} ({error.strerror}): make it writable, give "
+            "save_model another folder, or set COURSE_HOME to one."
+        ) from error
     if not folder.exists():
         return
     ours = (NAME, WEIGHTS, GRAPH)
@@ -236,7 +244,6 @@ def save_model(
         WEIGHTS: safetensors.torch.save(state, {"fingerprint": stamp}),
         GRAPH: _graph(served, side, stamp),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as scratch:
         new = Path(scratch, "new")
         new.mkdir()

@@ -1,0 +1,292 @@
+"""Every command of the README and of `course --help`, typed in a terminal and into a pipe.
+
+Each in a process and a home of its own, several at a time. The pipes have Windows' old encoding.
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+import typer
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.load_app import free_port
+from tests.serve import serve
+from tests.small_model import small_model, some_pictures
+from utils.cli import app
+from utils.datasets import fetch
+from utils.device import banner
+from utils.opening import CourseError
+from utils.paths import (
+    DATA,
+    ROOT,
+    chapter,
+    course_cache,
+    course_home,
+    model_folder,
+    path_with_course,
+)
+from utils.quiz.journal import Journal
+from utils.timings import record_seconds, seconds_of
+
+COURSE = shutil.which("course", path=path_with_course())
+RIGHT = "metric: for people to judge the model. loss: for SGD to update the parameters"
+# What is typed after `course`, and a piece of what it must say. JSON for those that have it.
+TYPED = {
+    "info": ("info", r"device +CPU"),
+    "run": ("run two.ipynb --device cpu", r"share +0\.5000"),
+    "store": ("store two.ipynb", r"two: stored after \d+ s"),
+    "strip": ("strip 00 --out stripped", r"stripped/00_start_here\.ipynb"),
+    "data": ("data", r"bears_exam .*there is none"),
+    "data fetch": ("data fetch planet", r"Downloading planet_tiny\.tgz"),
+    "check": (f"check intro-24 '{RIGHT}'", r"Right"),
+    "review": ("review", r"Nothing is due\."),
+    "anki": ("anki", r"cards in .*whole-game\.apkg"),
+    "progress": ("progress", r"(?s)00_start_here .*01_pet_classifier .*09_training_well "),
+    "app": ("app --no-browser --port PORT", r"The app is at http://127\.0\.0\.1:\d+/\?token="),
+    "app export": ("app export exported", r"exported has the app, \d+ files"),
+    "new": ("new 'my bears' --data pictures --into .", r"(?s)my bears has your project.*Run All"),
+    "predict": ("predict 'a picture.jpg'", r"a picture\.jpg: .*Siamese \d"),
+}
+
+
+def commands(group: typer.core.TyperGroup, above: str = "") -> Iterator[str]:
+    """Every command below `group`, as it is typed."""
+    for name, command in group.commands.items():
+        yield f"{above}{name}"
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{above}{name} ")
+
+
+def has_json(name: str) -> bool:
+    command = typer.main.get_command(app)
+    for word in name.split():
+        command = command.commands[word]
+    return any("--json" in parameter.opts for parameter in command.params)
+
+
+SLOW = ("info", "run", "data")  # import PyTorch: through a pipe as JSON only
+ALL = [
+    pytest.param(name, how, id=f"{name} / {how}")
+    for name in TYPED
+    for how in ("terminal", "pipe", *(["json"] if has_json(name) else []))
+    if (how != "pipe" or name not in SLOW)
+]
+
+
+@dataclass
+class Said:
+    """What a command that has ended said; a terminal has one stream."""
+
+    status: int
+    out: str
+    errors: str = ""
+
+
+def read(stream: int, process: subprocess.Popen, until: str | None) -> str:
+    """All that is said; on `until`, Ctrl-C."""
+    said, stopped = b"", False
+    while True:
+        try:
+            piece = os.read(stream, 65536)
+        except OSError:  # how Linux says that nobody has the terminal any more
+            piece = b""
+        if not piece:
+            return said.decode("utf-8", "replace")
+        said += piece
+        if until and not stopped and re.search(until, said.decode("utf-8", "replace")):
+            process.send_signal(signal.SIGINT)
+            stopped = True
+
+
+def type_(words: list[str], how: str, env: dict[str, str], place: Path, until: str | None) -> Said:
+    """Run `course` with `words` in the folder `place`."""
+    command = {"args": [COURSE, *words], "cwd": place, "env": env}
+    if how == "terminal":
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(**command, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        said = read(ours, process, until)
+        os.close(ours)
+        return Said(process.wait(), re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", said))
+    command["env"] = env | {"PYTHONIOENCODING": "cp1252"}
+    with (place / "errors").open("w+") as errors:
+        process = subprocess.Popen(
+            **command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+        )
+        out = read(process.stdout.fileno(), process, until)
+        status = process.wait()
+        return Said(status, out, (place / "errors").read_text("utf-8", "replace"))
+
+
+def furnish(place: Path, mirror: str) -> dict[str, str]:
+    """Put what the commands work on into `place`; returns the environment of a fresh home."""
+    place.mkdir()
+    cells = ["from utils.checks import expect", "expect('share', 0.5, at_most=0.6)"]
+    nbformat.write(new_notebook(cells=list(map(new_code_cell, cells))), place / "two.ipynb")
+    shutil.copy(some_pictures()[-1], place / "a picture.jpg")
+    for label in ("black", "grizzly"):
+        (place / "pictures" / label).mkdir(parents=True)
+        for file in sorted((DATA / "bears" / label).iterdir())[:3]:
+            shutil.copy(file, place / "pictures" / label)
+    own = {name: str(place / name.lower()) for name in ("HOME", "FASTAI_HOME", "COURSE_CACHE")}
+    own |= {"COURSE_HOME": str(place / "home"), "COURSE_MIRROR": mirror, "COLUMNS": "120"}
+    own |= {"NO_PROXY": "127.0.0.1", "TERM": "xterm", "COURSE_DEVICE": "CPU"}
+    return {k: v for k, v in os.environ.items() if not k.startswith("COURSE_")} | own
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory) -> Iterator[dict[tuple[str, str], Future]]:
+    """What comes of each of `ALL`, while the next ones run."""
+    places, mirror = tmp_path_factory.mktemp("commands"), tmp_path_factory.mktemp("mirror")
+    with tarfile.open(mirror / "planet_tiny.tgz", "w:gz") as archive:
+        archive.add(DATA / "planet" / "labels.csv", "planet_tiny/labels.csv")
+    with serve(mirror) as server, ThreadPoolExecutor(3) as pool:
+
+        def start(number: int, name: str, how: str) -> Future:
+            words, expected = TYPED[name]
+            place = places / str(number)
+            env = furnish(place, server.url)
+            if name.startswith(("app", "predict")):
+                shutil.copytree(small_model(), place / "home" / "models" / "bears")
+            words = words.replace("PORT", str(free_port()))
+            typed = [first or second for first, second in re.findall(r"'([^']*)'|(\S+)", words)]
+            typed += ["--json"] if how == "json" else []
+            until = expected if name == "app" else None
+            return pool.submit(type_, typed, how, env, place, until)
+
+        cases = [case.values for case in ALL]
+        yield {case: start(number, *case) for number, case in enumerate(cases)}
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to be had here")
+@pytest.mark.parametrize(("name", "how"), ALL)
+def test_as_a_person_types_it(said, name, how):
+    found = said[name, how].result()
+    everything = found.out + found.errors
+    assert "Traceback" not in everything, everything
+    assert found.status == 0 or (name, found.status) == ("app", 130), everything  # 130: Ctrl-C
+    if how == "json":
+        assert json.loads(found.out)
+    else:
+        assert re.search(TYPED[name][1], everything), everything
+
+
+def test_none_is_forgotten():
+    assert set(commands(typer.main.get_command(app))) == set(TYPED)
+
+
+def test_the_readme_names_commands_that_exist():
+    named = re.findall(r"`course ((?:[a-z]+ ?)+)", (ROOT / "README.md").read_text("utf-8"))
+    assert len(named) > 10
+    for words in named:
+        first, *rest = words.split()
+        assert first in TYPED, words
+        assert f"{first} {' '.join(rest)}" in TYPED or first in TYPED
+
+
+# -- homes and disks as people have them -----------------------------------------------------------
+
+NOWHERE = "/dev/null/folder"  # where no folder can be made
+
+
+@pytest.mark.skipif(os.name != "posix", reason="another way to say nowhere")
+@pytest.mark.parametrize("words", ["progress", "review", "predict x.jpg", "app export x"])
+def test_a_home_that_cannot_be_is_a_sentence(words, tmp_path):
+    env = os.environ | {"COURSE_HOME": NOWHERE}
+    found = type_(words.split(), "pipe", env, tmp_path, None)
+    assert (found.status, found.out) == (1, "")
+    assert re.fullmatch(
+        rf"The folder {NOWHERE} cannot be used \(.*\): set COURSE_HOME.*\n", found.errors
+    )
+
+
+def test_a_home_that_is_read_only_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *_: False)  # who runs this may be allowed everything
+    assert model_folder("bears") == tmp_path / "models" / "bears"
+    assert Journal().latest_all() == {}
+    with pytest.raises(CourseError, match=r"it is read-only.*set COURSE_HOME"):
+        course_home()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="another way to say nowhere")
+def test_a_chapter_begins_without_a_cache(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_CACHE", NOWHERE)
+    banner("01_pet_classifier")
+    (course_cache() / "kept.txt").write_text("for this process")
+    assert (course_cache() / "kept.txt").exists()
+    said = capsys.readouterr()
+    assert "01_pet_classifier" in said.out
+    assert said.err.count("set COURSE_CACHE to a folder that can be written to") == 1
+
+
+def test_timings_that_were_cut_short_stop_no_chapter(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    (tmp_path / "timings.json").write_text('{"01_pet')
+    assert seconds_of("01_pet_classifier") > 0
+    record_seconds("01_pet_classifier", 77)
+    assert seconds_of("01_pet_classifier") == 77
+
+
+def test_a_relative_home_is_the_same_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", os.path.relpath(tmp_path / "mine", ROOT))
+    for place in (tmp_path, ROOT / "notebooks"):
+        monkeypatch.chdir(place)
+        assert course_home().resolve() == tmp_path / "mine"
+
+
+HOLD = "import sys; from utils.paths import file_lock\nwith file_lock(sys.argv[1]): "
+HOLD += "print('held', flush=True); input()"
+TRY = "import sys; from utils.paths import file_lock\nfile_lock(sys.argv[1], 0).acquire()"
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_kernels_keep_apart_on_a_disk_without_locks(tmp_path, no_locks, monkeypatch, dies):
+    for name, value in no_locks.items():
+        monkeypatch.setenv(name, value)
+    lock = str(tmp_path / "a set.lock")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"held\n"
+    other = [sys.executable, "-c", TRY, lock]
+    assert b"Timeout" in subprocess.run(other, capture_output=True, check=False).stderr
+    holder.kill() if dies else holder.communicate(b"\n")
+    holder.wait()
+    assert subprocess.run(other, capture_output=True, check=False).stderr == b""
+
+
+def test_downloads_on_a_disk_without_locks(tmp_path, own_folders, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with tarfile.open(tmp_path / "planet_tiny.tgz", "w:gz") as archive:
+        archive.add(DATA / "planet" / "labels.csv", "planet_tiny/labels.csv")
+    with serve(tmp_path) as server:
+        monkeypatch.setenv("COURSE_MIRROR", server.url)
+        assert (fetch("planet") / "labels.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["", "100", "x"])
+def test_a_name_that_is_no_chapters(name):
+    with pytest.raises(FileNotFoundError, match="No chapter is called"):
+        chapter(name)
+
+
+def test_a_deck_is_nothing_that_git_adds():
+    ignored = ["git", "check-ignore", "-q", "whole-game.apkg", "notebooks/whole-game.apkg"]
+    assert subprocess.run(ignored, cwd=ROOT, check=False).returncode in (0, 128)  # 128: no clone
