@@ -1,11 +1,19 @@
 """Fixtures that several test files use."""
 
+import os
 import shutil
 import subprocess
 import sys
 
 import pytest
 from fastai.data.external import fastai_cfg
+from fastai.torch_core import default_device
+
+
+@pytest.fixture(scope="session", autouse=True)
+def device():
+    """Tests compute where `--device` says, as kernels do: on the processor, or on a card."""
+    default_device(use=os.environ["COURSE_DEVICE"] == "cuda")
 
 
 @pytest.fixture
