@@ -164,7 +164,9 @@ def test_quality_finds_wrong_labels(described):
     judged = ranking.judge(labels, ranking.out_of_fold(x, labels, range(len(x))))
     worst = judged["quality"].sort_values().index[: len(wrong)]
     assert len(set(worst) & set(wrong)) >= 7
-    assert set(judged.index[judged["mislabelled"]]) <= set(worst)
+    mislabelled = set(judged.index[judged["mislabelled"]])
+    assert len(mislabelled & set(wrong)) >= 5
+    assert len(mislabelled - set(wrong)) <= 1
     assert judged["quality"].between(0, 1).all()
 
 
