@@ -18,6 +18,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
+from fastai.torch_core import defaults
 from jupyter_server.services.kernels.connection.base import (
     deserialize_msg_from_ws_v1,
     serialize_msg_to_ws_v1,
@@ -40,11 +42,13 @@ from tests.load_app import (
 )
 from tests.odd_files import REFUSED, REMARKED, odd_files
 from tests.small_model import small_model, some_pictures
+from utils.app import commands
 from utils.app import server as app_server
 from utils.app.dropzone import FAULT, INTERRUPTED, MAX_BYTES, DropZone
 from utils.app.export import MARKER, NOTEBOOK, ExportError, export_app
 from utils.deploy.manifest import DeployError
 from utils.deploy.predictor import Predictor
+from utils.device import DeviceError
 from utils.images import open_image
 from utils.paths import path_with_course
 
@@ -444,6 +448,23 @@ def test_a_model_that_was_changed_is_not_served(home):
     assert done.returncode == 1
     assert "model.onnx is not the file that was saved" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA card")
+def test_training_on_a_card_that_is_not_there_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    monkeypatch.setenv("COURSE_DEVICE", "CUDA")
+    with pytest.raises(DeviceError, match="finds no CUDA card"):
+        commands._model_or_train()
+
+
+def test_training_uses_the_device_that_was_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    monkeypatch.setattr(defaults, "use_cuda", None)  # what a fresh process has: a card, if any
+    monkeypatch.setattr("utils.bears.train_bears", lambda: defaults.use_cuda)
+    monkeypatch.setattr("utils.deploy.export.save_model", lambda learn, folder, subject: learn)
+    assert commands._model_or_train() is False
 
 
 def test_without_a_model_one_is_trained_first(tmp_path):

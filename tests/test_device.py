@@ -25,6 +25,12 @@ def test_a_missing_card_is_an_error_not_a_fall_back(monkeypatch):
         device.pick_device()
 
 
+@pytest.mark.parametrize("name", ["CPU", " cpu "])
+def test_a_name_is_understood_however_it_is_written(monkeypatch, name):
+    monkeypatch.setenv("COURSE_DEVICE", name)
+    assert device.pick_device() == "cpu"
+
+
 def test_a_wrong_name_says_what_it_can_be():
     with pytest.raises(device.DeviceError, match="auto, cpu or cuda"):
         device.pick_device("gpu")

@@ -257,6 +257,13 @@ def dataset(name: str, source: str | None = None) -> Path:
     return fetch(name) if source == "full" else _own(entry, Path(source))
 
 
+def _is_full_here(entry: DataSet) -> bool:
+    try:
+        return _is_filled(entry, _full_folder(entry))
+    except OSError:  # a home in which fastai cannot even keep its settings
+        return False
+
+
 def where(name: str) -> dict[str, object]:
     """What is here of a set, and what `full` would fetch; asks nothing of the network."""
     entry = _entry(name)
@@ -269,7 +276,7 @@ def where(name: str) -> dict[str, object]:
         "title": entry.title,
         "sample_files": count,
         "sample_mb": round(size / MB, 1),
-        "full_here": _is_filled(entry, _full_folder(entry)),
+        "full_here": _is_full_here(entry),
         "full_mb": round(entry.bytes_full / MB, 1) if entry.url_attr else None,
         "full_url": entry.url if entry.url_attr else None,
     }
