@@ -15,6 +15,7 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.load_app import Server, Visitor, in_own_loop
 from utils.app.export import export_app
@@ -31,6 +32,7 @@ from utils.project import (
     new_project,
     projects,
 )
+from utils.project.commands import app
 
 PHOTOS = ROOT.parent / "shared" / "data" / "oxford-iiit-pet.tgz"
 
@@ -184,9 +186,9 @@ def test_what_cleaning_leaves_is_checked(birds, tmp_path, capsys):
 
 def test_what_to_type_next(birds, tmp_path):
     place = tmp_path / "my place"
-    done = course("new", "my birds", "--data", birds, "--into", place)
-    assert done.returncode == 0, done.stderr
-    command = re.search(r"type +(.*)", done.stdout)[1]
+    done = CliRunner().invoke(app, ["my birds", "--data", str(birds), "--into", str(place)])
+    assert done.exit_code == 0, done.output
+    command = re.search(r"type +(.*)", done.output)[1]
     jupyter, lab, notebook = shlex.split(command)
     assert Path(jupyter).exists() and lab == "lab"
     assert Path(notebook) == place / "my birds" / NOTEBOOK

@@ -184,7 +184,7 @@ def test_worries():
     [
         ({"a": 5, "b": 5}, {"c": 1}, "pictures of c to judge by, and none to learn from"),
         ({"a": 5}, {"a": 1}, "pictures of a only, and a classifier needs two kinds"),
-        ({}, {}, "pictures of nothing only"),
+        ({}, {}, "no pictures in folders, and a classifier needs two kinds"),
         ({"a": 1, "b": 1}, {}, "add pictures of a, b"),
     ],
 )

@@ -138,9 +138,10 @@ def worries(learned: Mapping[str, int], judged: Mapping[str, int]) -> list[str]:
             "or take those away."
         )
     if len(learned) < 2:
+        there = f"pictures of {_names(learned)} only" if learned else "no pictures in folders"
         raise DataError(
-            f"There are pictures of {_names(learned) or 'nothing'} only, and a classifier needs "
-            "two kinds: add a folder with pictures of another."
+            f"There are {there}, and a classifier needs two kinds: make a folder of pictures for "
+            "each."
         )
     if not judged:
         raise DataError(

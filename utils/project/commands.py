@@ -28,8 +28,9 @@ def new(
         Literal["01", "02"],
         typer.Option(
             "--from",
-            help="How labels are found. 02: a folder for each kind, or file names such as "
-            "black_1.jpg; 01: cats and dogs named as the public pets are.",
+            help="How labels are found. 02: a folder for each kind, in train and valid if you have "
+            "divided them, or file names such as black_1.jpg; 01: cats and dogs named as the "
+            "public pets are.",
         ),
     ] = "02",
     into: Annotated[
