@@ -41,6 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("COURSE_REPORT", None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a busy machine longer than nbval's 5 s to hand over what a cell put out."""
+    for item in items:
+        if hasattr(item, "output_timeout"):
+            item.output_timeout = 60
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     if FOLDERS in config.stash:  # not when the options were refused
