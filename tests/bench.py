@@ -2,6 +2,7 @@
 
 Seconds differ from machine to machine and from minute to minute; the ratios are what counts, so
 each round trains every recipe once, one after the other, and the ratios are taken within a round.
+Real photos (`--photos FOLDER`, named as the public pets are) are split in five, each judged once.
 """
 
 import argparse
@@ -10,71 +11,77 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
+import numpy as np
+import timm
 from fastai.callback.channelslast import ChannelsLast
 from fastai.vision.all import (
-    Callback,
-    ImageDataLoaders,
+    CategoryBlock,
+    DataBlock,
+    ImageBlock,
+    IndexSplitter,
     Learner,
     Resize,
+    default_split,
     defaults,
     error_rate,
     get_image_files,
+    model_meta,
     resnet34,
     set_seed,
     vision_learner,
 )
 from PIL import Image
+from scipy.stats import binomtest
+from torch import nn
 
 from utils.datasets import dataset, presized
 from utils.device import machine, use_device
-from utils.models import efficientnet_lite0
+from utils.models import packaged_weights, efficientnet_lite0
+from utils.recipe import Recipe, recipe
 
 LARGE = 500  # pixels on the longer side, as the public pet photos have
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Way:
     """One way to train: what differs between the rows of the table."""
 
     name: str
     arch: Callable
-    size: int
-    presize: bool
-    channels_last: bool
-    batch: int = 64  # fastai's own
-    workers: int | None = None  # None: what fastai chooses by itself
-    bfloat16: bool = False
+    size: int | None = None  # None: what the course's recipe says, as for all below
+    batch: int | None = None
+    epochs: int | None = None
+    lr: float | None = None
+    channels_last: bool = True
+    presize: bool = True
+    workers: int | None = 0  # None: what fastai chooses by itself
 
 
-class CpuBfloat16(Callback):
-    """Forward passes in 16-bit floats on the CPU; fastai's own `MixedPrecision` is for CUDA."""
-
-    def before_batch(self) -> None:
-        """Enter autocast for one batch."""
-        self.context = torch.autocast("cpu", dtype=torch.bfloat16)
-        self.context.__enter__()
-
-    def after_loss(self) -> None:
-        """Leave it before the backward pass, as PyTorch's documentation asks."""
-        self.context.__exit__(None, None, None)
+def plain_body(pretrained: bool = True) -> nn.Sequential:
+    """The same network and weights as any library has them: batch norm of its own, all trained."""
+    model = timm.create_model("tf_efficientnet_lite0")
+    if pretrained:
+        model.load_state_dict(packaged_weights(model))
+    return model.as_sequential()
 
 
-OURS = Recipe("ours", efficientnet_lite0, 160, True, True, batch=16, workers=0)
-DEFAULTS = Recipe("fastai defaults, resnet34", resnet34, 224, presize=False, channels_last=False)
-SAME_BODY = Recipe(
-    "fastai defaults, our body", efficientnet_lite0, 224, presize=False, channels_last=False
-)
+model_meta[plain_body] = model_meta[efficientnet_lite0] | {"split": default_split}
+DEFAULT = {"size": 224, "batch": 64, "lr": 2e-3, "channels_last": False, "presize": False,
+           "workers": None}  # fmt: skip
+
+OURS = Way("ours", efficientnet_lite0)
+DEFAULTS = Way("fastai defaults, our body", plain_body, **DEFAULT)
+WAYS = [OURS, DEFAULTS]
 STEPS = [
-    Recipe("ours, not presized", efficientnet_lite0, 160, False, True, 16, 0),
-    Recipe("ours, default layout", efficientnet_lite0, 160, True, False, 16, 0),
-    Recipe("ours, 1 worker", efficientnet_lite0, 160, True, True, 16, 1),
-    Recipe("ours, 2 workers", efficientnet_lite0, 160, True, True, 16, 2),
-    Recipe("ours, bfloat16", efficientnet_lite0, 160, True, True, 16, 0, bfloat16=True),
-    Recipe("resnet34, all else ours", resnet34, 160, True, True, 16, 0),
+    Way("fastai defaults, resnet34", resnet34, **DEFAULT),
+    Way("ours, not presized", efficientnet_lite0, presize=False),
+    Way("ours, default layout", efficientnet_lite0, channels_last=False),
+    Way("ours, 2 workers", efficientnet_lite0, workers=2),
+    Way("ours, every layer and batch norm", plain_body, lr=2e-3),
+    Way("ours, 224 pixels", efficientnet_lite0, size=224),
 ]
 
 
@@ -107,62 +114,90 @@ def fastai_defaults() -> Iterator[None]:
         defaults.callbacks, defaults.cpus = ours
 
 
-def learner(recipe: Recipe, folder: Path, seed: int) -> Learner:
-    """A learner as `recipe` has it. `pretrained` only where the weights come as a package."""
-    set_seed(seed)
-    path = presized(folder / "images") if recipe.presize else folder / "images"
-    dls = ImageDataLoaders.from_name_func(
-        path, get_image_files(path), valid_pct=0.2, seed=seed, label_func=is_cat,
-        item_tfms=Resize(recipe.size), bs=recipe.batch, num_workers=recipe.workers,
-    )  # fmt: skip
-    extra = [ChannelsLast] if recipe.channels_last else []
-    extra += [CpuBfloat16] if recipe.bfloat16 else []
-    packaged = recipe.arch is efficientnet_lite0
-    return vision_learner(
-        dls, recipe.arch, metrics=error_rate, pretrained=packaged, cbs=[cb() for cb in extra]
+def learner(way: Way, path: Path, split: Callable) -> tuple[Learner, Recipe]:
+    """A learner as `way` has it. `pretrained` only where the weights come as a package."""
+    files = get_image_files(path).sorted()
+    how = recipe(files, quiet=True)
+    changed = {"size": way.size, "bs": way.batch, "epochs": way.epochs, "lr": way.lr}
+    how = replace(how, **{name: value for name, value in changed.items() if value is not None})
+    block = DataBlock(
+        (ImageBlock, CategoryBlock),
+        splitter=split,
+        get_y=lambda file: is_cat(file.name),
+        item_tfms=Resize(how.size),
     )
+    dls = block.dataloaders(files, bs=min(how.bs, len(split(files)[0])), num_workers=way.workers)
+    cbs = [ChannelsLast()] if way.channels_last else []
+    packaged = way.arch is not resnet34
+    return vision_learner(dls, way.arch, metrics=error_rate, pretrained=packaged, cbs=cbs), how
 
 
-def train(recipe: Recipe, folder: Path, seed: int) -> tuple[float, float]:
-    """Seconds per epoch, and the error, after one frozen and one full epoch."""
+def train(way: Way, folder: Path, seed: int, split: Callable) -> tuple[float, int, int]:
+    """Seconds per epoch, errors after one frozen round and the full one, and of how many."""
+    set_seed(seed)
     with fastai_defaults():
-        learn = learner(recipe, folder, seed)
+        learn, how = learner(way, presized(folder) if way.presize else folder, split)
         with learn.no_bar(), learn.no_logging():
             began = time.perf_counter()
-            learn.fine_tune(1)
-            seconds = (time.perf_counter() - began) / 2
-    return seconds, learn.recorder.values[-1][-1]
+            learn.fine_tune(how.epochs, how.lr)
+            seconds = (time.perf_counter() - began) / (how.epochs + 1)
+    judged = len(learn.dls.valid_ds)
+    return seconds, round(learn.recorder.values[-1][-1] * judged), judged
+
+
+def fifth(n: int, count: int, seed: int) -> Callable:
+    """A splitter: part `n` of five of `count` pictures, shuffled by `seed`, is held out."""
+    order = np.random.default_rng(seed).permutation(count)
+    return IndexSplitter(order[n::5].tolist())
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a table for the drawn pictures, enlarged, and one for photos if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=1, help="how often each recipe trains")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each way trains")
     parser.add_argument("--steps", action="store_true", help="also each step of ours by itself")
+    parser.add_argument("--photos", type=Path, help="a folder of photos, named as the pets are")
     options = parser.parse_args()
     use_device()
-    recipes = [OURS, DEFAULTS, SAME_BODY] + (STEPS if options.steps else [])
-    rows = {recipe.name: [] for recipe in recipes}
+    ways = WAYS + (STEPS if options.steps else [])
     with tempfile.TemporaryDirectory() as scratch:
-        folder = enlarged(dataset("pets"), Path(scratch, "pets"))
-        presized(folder / "images")  # once, as for a learner; the epochs are what is compared
-        train(OURS, folder, 0)  # not counted: the first training in a process is slower
-        for seed in range(options.rounds):
-            for recipe in recipes:
-                rows[recipe.name].append(train(recipe, folder, seed))
-                print(f"round {seed + 1}: {recipe.name}, {rows[recipe.name][-1][0]:.1f} s/epoch")
-    report(rows)
+        folder = enlarged(dataset("pets"), Path(scratch, "pets")) / "images"
+        presized(folder)  # once, as for a learner; the epochs are what is compared
+        count = len(get_image_files(folder))
+        train(OURS, folder, 0, fifth(0, count, 0))  # not counted: a process's first is slower
+        splits = [(seed, fifth(0, count, seed)) for seed in range(options.rounds)]
+        report("the drawn pets, enlarged", measured(ways, folder, splits))
+    if options.photos:
+        presized(options.photos)
+        count = len(get_image_files(options.photos))
+        splits = [(seed, fifth(n, count, seed)) for seed in range(options.rounds) for n in range(5)]
+        report(f"{count} photos", measured(ways, options.photos, splits))
 
 
-def report(rows: dict[str, list[tuple[float, float]]]) -> None:
-    """One line per recipe: how many times as long as ours an epoch takes, and its error."""
-    print(f"{'recipe':28} {'s/epoch':>8} {'times ours':>11} {'error':>7}")
+Rows = dict[str, list[tuple[float, int, int]]]
+
+
+def measured(ways: list[Way], folder: Path, splits: list[tuple[int, Callable]]) -> Rows:
+    """What `train` says of every way, split by split, the ways one after the other."""
+    rows = {way.name: [] for way in ways}
+    for seed, split in splits:
+        for way in ways:
+            rows[way.name].append(train(way, folder, seed, split))
+    return rows
+
+
+def report(title: str, rows: Rows) -> None:
+    """One line per way: how many times as long as ours an epoch takes, and its errors."""
+    print(f"{title:34} {'s/epoch':>8} {'times ours':>11} {'wrong':>14}")
     for name, rounds in rows.items():
         ratios = [mine[0] / ours[0] for mine, ours in zip(rounds, rows[OURS.name], strict=True)]
-        seconds, error = (statistics.mean(values) for values in zip(*rounds, strict=True))
-        print(f"{name:28} {seconds:8.1f} {statistics.median(ratios):11.2f} {error:7.3f}")
-    print("resnet34 starts from random parameters here (its weights need a download), so only its")
-    print("time is comparable; 'fastai defaults, our body' is the one to compare errors with.")
+        wrong, judged = sum(r[1] for r in rounds), sum(r[2] for r in rounds)
+        low, high = binomtest(wrong, judged).proportion_ci(method="wilson")
+        print(
+            f"{name:34} {statistics.mean(r[0] for r in rounds):8.1f} "
+            f"{statistics.median(ratios):11.2f} {wrong:6} of {judged:<5} "
+            f"(95 % interval {low:.3f} to {high:.3f})"
+        )
 
 
 if __name__ == "__main__":

