@@ -39,7 +39,7 @@ from torch import nn
 
 from utils.datasets import dataset, presized
 from utils.device import machine, use_device
-from utils.models import packaged_weights, efficientnet_lite0
+from utils.models import efficientnet_lite0, packaged_weights
 from utils.recipe import Recipe, recipe
 
 LARGE = 500  # pixels on the longer side, as the public pet photos have

@@ -16,7 +16,7 @@ from fastai.vision.all import (
 )
 from torch import nn
 
-from utils.models import GENERAL, packaged_weights, efficientnet_lite0, late_split
+from utils.models import GENERAL, efficientnet_lite0, late_split, packaged_weights
 from utils.paths import DATA, ROOT
 
 DOGS, CATS = range(151, 269), range(281, 286)  # ImageNet's domestic breeds
