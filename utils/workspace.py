@@ -189,13 +189,14 @@ def fitting_batch(wanted: int, n_train: int) -> int:
     return max(2, min(wanted, n_train))
 
 
-def fair_split(labels: Sequence[str]) -> dict[str, float]:
+def fair_split(labels: Sequence[object]) -> dict[str, float]:
     """`valid_pct` and `seed` for fastai's `RandomSplitter`: 0.2 and 42, wherever they do.
 
     Where they would leave a label out of either part, as with few pictures, others that do not;
     a label with one picture is learned from. On a folder of your own it prints what about the
     numbers should worry you. Raises `DataError` as `worries` does.
     """
+    labels = [str(label) for label in labels]
     twice = {label for label, count in Counter(labels).items() if count > 1}
     if labels and not twice:
         raise DataError(
