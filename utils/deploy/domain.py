@@ -19,7 +19,7 @@ NETWORK = efficientnet_lite0
 BODY = -3  # its last three layers pool, drop and classify
 NEIGHBOURS = 10  # more than there are strangers among the pictures learned from, in most sets
 PASSES = 0.97  # share of the validation pictures that are let through
-BATCH = 32
+BATCH = 8
 
 
 class Domain(nn.Module):
