@@ -85,12 +85,16 @@ def _failed_cell(notebook: NotebookNode, headings: dict[str, str]) -> str:
     return "The kernel died; the machine may have run out of memory."
 
 
+def _memory_of(process: psutil.Process) -> int:
+    """Bytes; a page shared with other processes counts in parts, where the system tells (Linux)."""
+    if psutil.LINUX:
+        return process.memory_full_info().pss
+    return process.memory_info().rss
+
+
 @contextmanager
 def _watch_memory(run: Run) -> Iterator[None]:
-    """Keep `run.peak_gib`, looked at five times a second, while the block runs.
-
-    Pages that several processes share count for each of them.
-    """
+    """Keep `run.peak_gib`, looked at five times a second, while the block runs."""
     here, done = psutil.Process(), threading.Event()
 
     def look() -> None:
@@ -98,7 +102,7 @@ def _watch_memory(run: Run) -> Iterator[None]:
             held = 0
             for process in here.children(recursive=True):
                 with suppress(psutil.Error):  # it has ended since
-                    held += process.memory_info().rss
+                    held += _memory_of(process)
             run.peak_gib = max(run.peak_gib, held / GIB)
 
     thread = threading.Thread(target=look, daemon=True)
