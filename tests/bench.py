@@ -38,7 +38,7 @@ from scipy.stats import binomtest
 from torch import nn
 
 from utils.datasets import dataset, presized
-from utils.device import machine, use_device
+from utils.device import HalfPrecision, machine, use_device
 from utils.models import efficientnet_lite0, packaged_weights
 from utils.recipe import Recipe, recipe
 
@@ -106,7 +106,7 @@ def is_cat(name: str) -> bool:
 def fastai_defaults() -> Iterator[None]:
     """Take back what `use_device` set."""
     ours = defaults.callbacks, defaults.cpus
-    defaults.callbacks = [cb for cb in ours[0] if cb is not ChannelsLast]
+    defaults.callbacks = [cb for cb in ours[0] if cb not in (ChannelsLast, HalfPrecision)]
     defaults.cpus = machine().cores
     try:
         yield
@@ -128,6 +128,8 @@ def learner(way: Way, path: Path, split: Callable) -> tuple[Learner, Recipe]:
     )
     dls = block.dataloaders(files, bs=min(how.bs, len(split(files)[0])), num_workers=way.workers)
     cbs = [ChannelsLast()] if way.channels_last else []
+    if dls.device.type == "cuda" and way is not DEFAULTS:
+        cbs.append(HalfPrecision())
     packaged = way.arch is not resnet34
     return vision_learner(dls, way.arch, metrics=error_rate, pretrained=packaged, cbs=cbs), how
 
