@@ -85,6 +85,7 @@ def test_the_scale_of_16_bit_floats_comes_back(tmp_path):
 def test_no_card_is_woken_for_a_training_on_the_processor(monkeypatch):
     woken = lambda *_: pytest.fail("CUDA was used")  # noqa: E731
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_rng_state_all", woken)
     monkeypatch.setattr(torch.cuda, "set_rng_state_all", woken)
     set_random_state(random_state())

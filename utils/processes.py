@@ -43,10 +43,13 @@ def _environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | more
 
 
-def run_python(*args: str | Path) -> str:
-    """What a fresh Python, computing on one core, prints; raises `ProcessError` when it fails."""
+def run_python(*args: str | Path, **more: str) -> str:
+    """What a fresh Python, computing on one core, prints; raises `ProcessError` when it fails.
+
+    `more` is added to its environment.
+    """
     done = subprocess.run(
-        [sys.executable, *map(str, args)], env=_environment(OMP_NUM_THREADS="1"),
+        [sys.executable, *map(str, args)], env=_environment(OMP_NUM_THREADS="1", **more),
         capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -58,11 +61,12 @@ def run_python(*args: str | Path) -> str:
 def accelerate_launch(script: Path, *args: str | Path, num_processes: int = 2) -> str:
     """Start `script` in several processes with `accelerate launch`; returns what they print.
 
-    Raises `ProcessError` when one of them fails.
+    They compute on the processor, so graphics cards are hidden: the launcher would want one for
+    each. Raises `ProcessError` when one of them fails.
     """
     options = ["--multi_gpu", "--num_processes", str(num_processes), *QUIET]
     module = ["-m", "accelerate.commands.launch", *options, "--main_process_port", str(free_port())]
-    return run_python(*module, script, *args)
+    return run_python(*module, script, *args, CUDA_VISIBLE_DEVICES="")
 
 
 def run_and_kill(script: Path, *args: str | Path, at: str) -> list[str]:
