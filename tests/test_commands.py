@@ -150,6 +150,8 @@ def furnish(place: Path, mirror: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def said(tmp_path_factory) -> Iterator[dict[tuple[str, str], Future]]:
     """What comes of each of `ALL`, while the next ones run."""
+    # What is started in a shell's background ignores Ctrl-C, and so would all that it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     places, mirror = tmp_path_factory.mktemp("commands"), tmp_path_factory.mktemp("mirror")
     with tarfile.open(mirror / "planet_tiny.tgz", "w:gz") as archive:
         archive.add(DATA / "planet" / "labels.csv", "planet_tiny/labels.csv")
@@ -169,6 +171,7 @@ def said(tmp_path_factory) -> Iterator[dict[tuple[str, str], Future]]:
 
         cases = [case.values for case in ALL]
         yield {case: start(number, *case) for number, case in enumerate(cases)}
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to be had here")
