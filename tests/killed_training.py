@@ -17,7 +17,7 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.metrics import accuracy
-from fastai.torch_core import default_device, set_seed
+from fastai.torch_core import set_seed
 from torch import nn
 
 from utils import checkpoints
@@ -99,7 +99,6 @@ def killed_then_resumed(folder: Path, moment: str, number: int) -> Learner:
 
 
 def main(root: Path) -> None:
-    default_device(use=False)  # a process that has used a card cannot be forked
     torch.set_num_threads(1)
     whole = outcome(train(root / "whole"))
     moments = [("batch", n) for n in (1, 4, 6, 13, 14, 15, 16, 29, 44)]
