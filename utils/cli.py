@@ -162,7 +162,7 @@ def store(names: Names = None, every: Every = False) -> None:
             result = store_chapter(path, _watch(progress, path.stem))
         if result.failure:
             raise fail(f"{path.stem} was not stored.\n\n{result.failure}")
-        record_seconds(path.stem, result.seconds, stored=path in chapters())
+        record_seconds(path.stem, result.seconds, stored=path.resolve() in chapters())
         print(f"{path.stem}: stored after {result.seconds:.0f} s")
 
 
