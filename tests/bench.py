@@ -37,7 +37,7 @@ from PIL import Image
 from scipy.stats import binomtest
 from torch import nn
 
-from utils.datasets import dataset, presized
+from utils.data import dataset, presized
 from utils.device import HalfPrecision, machine, use_device
 from utils.models import efficientnet_lite0, packaged_weights
 from utils.recipe import Recipe, recipe

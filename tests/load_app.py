@@ -32,7 +32,7 @@ from jupyter_server.services.kernels.connection.base import (
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from utils.datasets import dataset
+from utils.data import dataset
 from utils.deploy.predictor import Prediction, Predictor
 from utils.paths import path_with_course
 from utils.processes import free_port

@@ -19,7 +19,7 @@ from fastai.vision.all import (
     vision_learner,
 )
 
-from utils.datasets import dataset
+from utils.data import dataset
 from utils.deploy.export import save_model
 from utils.deploy.manifest import WEIGHTS
 from utils.models import efficientnet_lite0

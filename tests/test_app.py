@@ -566,7 +566,7 @@ def test_the_folder_has_what_the_app_needs_and_nothing_else(export):
     modules = {file.relative_to(export).as_posix() for file in export.rglob("*.py")}
     assert modules == {
         "utils/__init__.py",
-        "utils/opening.py",
+        "utils/images.py",
         "utils/app/__init__.py",
         "utils/app/dropzone.py",
         "utils/app/server.py",

@@ -8,7 +8,7 @@ from fastai.learner import Learner
 from PIL import Image
 
 from utils.bears import SEED, bear_learner, keep_bears, train_bears
-from utils.datasets import dataset
+from utils.data import dataset
 from utils.images import usable_images
 from utils.recipe import recipe
 

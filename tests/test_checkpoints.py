@@ -13,7 +13,7 @@ from killed_training import outcome, small_learner, train
 
 from utils import checkpoints
 from utils.checkpoints import POSITION, Checkpoint, CheckpointError, random_state, set_random_state
-from utils.opening import CourseError
+from utils.common import CourseError
 from utils.paths import ROOT
 from utils.processes import run_python
 

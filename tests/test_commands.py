@@ -26,9 +26,9 @@ from tests.load_app import free_port
 from tests.serve import serve
 from tests.small_model import small_model, some_pictures
 from utils.cli import app
-from utils.datasets import fetch
+from utils.common import CourseError
+from utils.data import fetch
 from utils.device import banner
-from utils.opening import CourseError
 from utils.paths import (
     DATA,
     ROOT,

@@ -18,9 +18,9 @@ from PIL import Image
 
 from tests.serve import serve
 from tests.test_images import photo, rotated_jpeg
-from utils import datasets
-from utils.datasets import DataError, dataset, fetch, presized
-from utils.opening import CourseError
+from utils import data as datasets
+from utils.common import CourseError
+from utils.data import DataError, dataset, fetch, presized
 from utils.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"

@@ -28,7 +28,7 @@ from fastai.vision.all import (
 )
 
 from tests.small_model import small_learner, small_model, some_pictures, untrained
-from utils.datasets import dataset
+from utils.data import dataset
 from utils.deploy.export import input_settings, load_model, save_model
 from utils.deploy.manifest import DeployError, fingerprint, read_manifest
 from utils.deploy.predictor import Predictor, resized

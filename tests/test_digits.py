@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.serve import serve
-from utils import datasets, digits
-from utils.datasets import DataError, dataset
+from utils import data as datasets
+from utils import digits
+from utils.data import DataError, dataset
 from utils.paths import ROOT
 
 PUBLIC = ROOT.parent / "shared" / "data" / "mnist_sample.tgz"

@@ -18,7 +18,7 @@ import draw_tasks  # noqa: E402
 
 from tests.test_draw import SAME, unlike  # noqa: E402
 from utils import tasks  # noqa: E402
-from utils.datasets import DataError  # noqa: E402
+from utils.data import DataError  # noqa: E402
 from utils.images import check_images  # noqa: E402
 
 CAMVID, NOSES, PLANET, ML = (DATA / name for name in ("camvid", "noses", "planet", "ml"))
@@ -188,7 +188,7 @@ def test_a_folder_without_a_set_gets_the_sample_and_a_sentence(tmp_path, monkeyp
 
 def test_a_missing_sample_is_still_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_DATA", "sample")
-    monkeypatch.setattr("utils.datasets.DATA", tmp_path)
+    monkeypatch.setattr("utils.data.DATA", tmp_path)
     with pytest.raises(DataError, match="no sample of noses"):
         tasks.dataset_or_sample("noses")
     with pytest.raises(DataError):

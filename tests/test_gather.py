@@ -17,7 +17,7 @@ from PIL import Image
 from serve import serve
 
 from utils import gather as module
-from utils.datasets import presized
+from utils.data import presized
 from utils.gather import (
     BROKEN,
     GONE,

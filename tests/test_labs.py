@@ -318,7 +318,7 @@ def test_ten_digits():
 def test_the_ten_digits_exercise_can_be_solved():
     """The reference solution, with the chapter's own cells: a smaller network on the sample."""
     names = {"torch_data": torch.utils.data}
-    exec("from fastai.vision.all import *\nfrom utils.datasets import dataset", names)
+    exec("from fastai.vision.all import *\nfrom utils.data import dataset", names)
     names["ten"] = names["dataset"]("mnist", "sample")
     for start in ("def load(", "def load_ten", "ten_x, ten_y", "def jitter", "class Jitter"):
         exec(cell(start), names)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.small_model import small_model, some_pictures
 from utils.deploy.predictor import DeployError, Predictor, resized, set_threshold
-from utils.opening import ImageError, open_image
+from utils.images import ImageError, open_image
 from utils.paths import ROOT
 
 # Run in a process of its own, where everything but these is as if it were not installed.
@@ -62,7 +62,7 @@ def test_answers_without_pytorch_fastai_or_anything_but_three_packages():
     ]
     assert not {"torch", "fastai", "safetensors", "onnx"} & set(found["modules"])
     assert found["ours"] == [
-        "utils.deploy", "utils.deploy.manifest", "utils.deploy.predictor", "utils.opening",
+        "utils.deploy", "utils.deploy.manifest", "utils.deploy.predictor", "utils.images",
     ]  # fmt: skip
     assert done.stderr == ""
 

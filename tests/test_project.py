@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from tests.load_app import Server, Visitor, in_own_loop
 from utils.app.export import export_app
-from utils.datasets import DataError
+from utils.data import DataError
 from utils.deploy.predictor import Predictor
 from utils.paths import DATA, ROOT
 from utils.project import (

@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from utils.images import CourseError
+from utils.common import CourseError
 from utils.scoring import fates, hits, score
 
 SET = {

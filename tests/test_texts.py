@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from tests.serve import serve
-from utils.datasets import DataError, dataset
+from utils.common import CourseError
+from utils.data import DataError, dataset
 from utils.language import read_texts
-from utils.opening import CourseError
 from utils.paths import ROOT
 
 DATA = Path(__file__).parent.parent / "data"

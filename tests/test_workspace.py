@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from utils.datasets import DataError, dataset
+from utils.data import DataError, dataset
 from utils.workspace import (
     conditions,
     fair_split,

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from utils import models
-from utils.datasets import presized
+from utils.data import presized
 from utils.images import usable_images
 from utils.models import efficientnet_lite0
 from utils.paths import course_cache, file_lock

@@ -13,7 +13,7 @@ from fastai.learner import load_model, save_model
 from fastai.torch_core import tensor
 from fastcore.foundation import L
 
-from utils.opening import CourseError
+from utils.common import CourseError
 
 MODEL, POSITION = "model.pth", "position.pth"
 

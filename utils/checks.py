@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from utils.datasets import source_label
+from utils.data import source_label
 
 
 class ExpectationError(AssertionError):

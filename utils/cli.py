@@ -49,7 +49,7 @@ def _find(name: str) -> Path:
 @app.command()
 def info(as_json: AsJson = False) -> None:
     """Device, cores, memory, versions, which data is here, how long each chapter takes."""
-    from utils.datasets import inventory, source_label  # torch takes seconds to import
+    from utils.data import inventory, source_label  # torch takes seconds to import
     from utils.device import machine
 
     here = asdict(machine())
@@ -109,7 +109,7 @@ def run(
     answers and the chapter itself stay as they are.
     """
     path = _find(name)
-    from utils.datasets import resolve_source
+    from utils.data import resolve_source
     from utils.device import pick_device
     from utils.runner import run_chapter
 
@@ -187,7 +187,7 @@ def strip(
 @data_app.callback()
 def data(ctx: typer.Context, as_json: AsJson = False) -> None:
     """What is here, and what `full` would fetch and how large it is."""
-    from utils.datasets import inventory
+    from utils.data import inventory
 
     if ctx.invoked_subcommand:
         return
@@ -213,7 +213,7 @@ def data(ctx: typer.Context, as_json: AsJson = False) -> None:
 @data_app.command()
 def fetch(name: Annotated[str, typer.Argument(help="A set, as `course data` lists them.")]) -> None:
     """Download a full public set once, for `COURSE_DATA=full`."""
-    from utils.datasets import fetch as fetch_set
+    from utils.data import fetch as fetch_set
 
     fetch_set(name)
 

@@ -15,8 +15,8 @@ from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.torch_core import default_device, defaults
 
-from utils.datasets import source_label
-from utils.opening import CourseError
+from utils.common import CourseError
+from utils.data import source_label
 from utils.timings import say_seconds, seconds_of
 
 GIGABYTE = 1e9  # bytes, as memory is sold

@@ -27,8 +27,8 @@ from fastai.vision.utils import download_images
 from fastcore.parallel import parallel
 from PIL import Image, ImageDraw
 
-from utils.images import ORIENTATION, SUFFIXES, CourseError, ImageError, open_image
-from utils.opening import text_of
+from utils.common import CourseError, text_of
+from utils.images import ORIENTATION, SUFFIXES, ImageError, open_image
 from utils.paths import course_cache, file_lock
 
 LOOPBACK = "127.0.0.1"

@@ -1,45 +1,179 @@
-"""What is wrong or unusual about the pictures of a folder, told before it stops a training."""
+"""Pictures opened as if hostile, with Pillow alone: what is no picture gets a sentence.
 
+The app of chapter 04 runs on this module without fastai or PyTorch.
+"""
+
+import os
+import struct
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fastai.data.transforms import get_image_files, image_extensions
-from fastcore.foundation import L
-from fastprogress import progress_bar
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from utils.opening import (
-    FATAL,
-    ORIENTATION,
-    SUFFIXES,
-    CourseError,
-    ImageError,
-    decode,
-    open_image,
-    opened,
-    remarks,
-)
+from utils.common import CourseError
 
-__all__ = [
-    "ORIENTATION",
-    "SUFFIXES",
-    "CourseError",
-    "ImageError",
-    "ImageProblem",
-    "ImageReport",
-    "check_images",
-    "decode",
-    "open_image",
-    "opened",
-    "usable_images",
+if TYPE_CHECKING:
+    from fastcore.foundation import L
+
+MAX_MEGAPIXELS = 100
+# Only these decoders are ever tried. Pillow knows more, and one of them (EPS) starts a program.
+FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
+FORMATS += ["AVIF"] if features.check("avif") else []
+# What a picture's name may end in: those above, and those that get a sentence why they cannot be
+# opened. Not the system's table of types, which lacks one or another on many machines.
+ENDINGS = "jpg jpeg jpe jfif png apng gif webp bmp dib tif tiff avif"
+ENDINGS += " heic heif hif svg psd ico jp2 jxl ppm pgm pbm pnm tga"
+SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split())
+ORIENTATION = 0x0112  # the EXIF tag that says which way up the camera was held
+FATAL = ("empty", "oversized", "truncated", "not a picture", "unsupported", "missing")
+
+# How files that are no picture here begin: (offset, bytes, what it looks like, what to do).
+AS_JPEG = "export it as JPEG or PNG and try again"
+SIGNATURES = [
+    (0, b"%PDF", "a PDF document", "take a screenshot of the picture in it"),
+    *((4, b"ftyp" + b, "a HEIC photo", AS_JPEG) for b in (b"hei", b"hev", b"mif1", b"msf1")),
+    (4, b"ftypavi", "an AVIF picture", AS_JPEG),
+    (4, b"ftyp", "a video", "take a still from it"),
+    (0, b"8BPS", "a Photoshop file", AS_JPEG),
+    (0, b"%!PS", "a PostScript file", AS_JPEG),
+    (0, b"<svg", "an SVG drawing", AS_JPEG),
+    (0, b"<?xml", "an SVG drawing or another XML file", AS_JPEG),
+    (8, b"WAVE", "a sound", "choose a photo"),
+    (0, b"PK\x03\x04", "a ZIP archive or an office document", "unpack the picture first"),
+    (0, b"\x1f\x8b", "a compressed archive", "unpack the picture first"),
+    (0, b"<!doctype html", "a web page", "save the picture itself, not the page it is on"),
+    (0, b"<html", "a web page", "save the picture itself, not the page it is on"),
 ]
+# How the pictures we do open begin: one that begins so, but cannot be opened, is damaged.
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+DAMAGED = "This picture is damaged or cut short: copy or download it again."
 
-# fastai's `get_image_files` reads this set, which it makes of the system's table of types: so that
-# the same files are pictures on every machine, it is ours from here on.
-image_extensions.clear()
-image_extensions.update(SUFFIXES)
+
+class ImageError(CourseError):
+    """A file that cannot be used as a picture; `kind` is one of `FATAL`."""
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        """Keep the kind beside the sentence."""
+        super().__init__(sentence)
+        self.kind = kind
+
+
+def _unrecognised(head: bytes) -> ImageError:
+    """What to say of a file no decoder recognises, from how it begins."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()  # text may begin with a mark or blanks
+    for offset, signature, looks_like, advice in SIGNATURES:
+        if start[offset : offset + len(signature)].lower() == signature.lower():
+            sentence = f"This looks like {looks_like}, which the course cannot open: {advice}."
+            return ImageError("unsupported", sentence)
+    if start.startswith(BEGINNINGS):
+        return ImageError("truncated", DAMAGED)
+    if min(head) >= ord("\t"):  # no control characters below tab and newline
+        return ImageError("not a picture", "This is a text file, not a picture: choose a photo.")
+    return ImageError("not a picture", "This is not a picture in any format known here.")
+
+
+def _refuse_oversized(image: Image.Image) -> None:
+    """Judge by the header alone, before a pixel is decoded (Pillow itself stops only at 179)."""
+    megapixels = image.width * image.height / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        sides = f"{image.width} by {image.height} pixels, {megapixels:,.0f} megapixels"
+        raise ImageError("oversized", f"This picture is too large: {_limit(sides)}")
+
+
+def _limit(size: str) -> str:
+    return f"{size}, and the limit is {MAX_MEGAPIXELS} megapixels; make it smaller and try again."
+
+
+@contextmanager
+def opened(source: Path | str | bytes) -> Iterator[Image.Image]:
+    """A picture with only its header read; whatever goes wrong inside becomes an `ImageError`.
+
+    A damaged file can make a decoder raise nearly anything, so everything is caught here, once.
+    """
+    head = b""
+    try:
+        is_path = isinstance(source, (str, Path))
+        with Path(source).open("rb") if is_path else BytesIO(source) as stream:
+            head = stream.read(1024)
+            if not head:
+                raise ImageError("empty", "This file is empty (0 bytes): copy or upload it again.")
+            stream.seek(0)
+            with Image.open(stream, formats=FORMATS) as image:
+                _refuse_oversized(image)
+                yield image
+    except ImageError:
+        raise
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise ImageError("missing", f"This file cannot be read ({error.strerror}).") from error
+    except UnidentifiedImageError as error:
+        raise _unrecognised(head) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("oversized", f"This picture is too large: {_limit('huge')}") from error
+    except Exception as error:
+        raise ImageError("truncated", DAMAGED) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned the way the camera was held, or as it is when its EXIF is garbage."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        return image
+
+
+def decode(image: Image.Image, at_least: int | None = None) -> Image.Image:
+    """An opened picture as upright RGB: first frame, transparency on white, CMYK converted.
+
+    `at_least` lets a JPEG be decoded at a fraction of its size, while its shorter side keeps at
+    least so many pixels: several times faster. CMYK is converted without its colour profile.
+    """
+    if at_least:
+        scale = at_least / min(image.size)
+        image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
+    image.load()
+    image = _upright(image)
+    if image.mode.startswith("I;16"):  # 16-bit greys: Pillow would clip them all to white
+        image = image.point(lambda value: value / 256, "L")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("RGB")
+
+
+def open_image(source: Path | str | bytes) -> Image.Image:
+    """A file, or the bytes of an upload, as an upright RGB picture.
+
+    Raises `ImageError`, with a sentence a learner understands, for all that is no usable picture:
+    an empty or cut-off file, text, an unsupported type, more than 100 megapixels.
+    """
+    source = source if isinstance(source, (str, Path)) else bytes(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow warns of is judged above
+        with opened(source) as image:
+            image.verify()  # checksums, where the format has them; the picture is then used up
+        with opened(source) as image:
+            return decode(image)
+
+
+def remarks(image: Image.Image, suffix: str) -> Iterator[tuple[str, str]]:
+    """What is unusual about a picture that can be used, from its header."""
+    known = Image.registered_extensions().get(suffix.lower())
+    actual = "JPEG" if image.format == "MPO" else image.format  # MPO: how many phones write JPEG
+    if known and known not in (actual, image.format):
+        yield "mislabelled", f"This is a {actual} inside, under the name {suffix}."
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        yield "animated", "This holds several pictures; the first is used."
+    if image.mode == "CMYK":
+        yield "CMYK", "This is in the colours of printing (CMYK); it is converted."
+    if image.mode == "P":
+        yield "palette", "This has at most 256 colours (a palette); it is converted."
+    if image.getexif().get(ORIENTATION, 1) not in (0, 1):
+        yield "rotated", "The camera was held sideways or upside down; the picture is turned."
 
 
 @dataclass(frozen=True)
@@ -105,27 +239,39 @@ def _check(path: Path) -> list[ImageProblem]:
     return [ImageProblem(path, kind, sentence) for kind, sentence in unusual]
 
 
+def pictures_of(root: Path) -> list[Path]:
+    """The files with a picture's suffix in a folder and those within it, hidden ones left out."""
+    found = []
+    for folder, within, names in os.walk(root, followlinks=True):
+        within[:] = [name for name in within if not name.startswith(".")]
+        found += [Path(folder, n) for n in names if Path(n).suffix.lower() in SUFFIXES]
+    return sorted(found)
+
+
 def check_images(folder_or_files: Path | str | Iterable[Path]) -> ImageReport:
     """Open every picture of a folder (or of a list) and report what is wrong or unusual.
 
-    Never stops at a bad file. Files of a folder are those with a picture's suffix (fastai's
-    `get_image_files`), in the order of their names.
+    Never stops at a bad file. Files of a folder are `pictures_of` it.
     """
+    from fastprogress import progress_bar  # not in an exported app
+
     if isinstance(folder_or_files, (str, Path)):
         root = Path(folder_or_files)
-        files = sorted(get_image_files(root))
+        files = pictures_of(root)
     else:
         root, files = None, [Path(file) for file in folder_or_files]
     shown = progress_bar(files, leave=False) if len(files) > 1000 else files  # seconds, then
     return ImageReport(files, [p for file in shown for p in _check(file)], root)
 
 
-def usable_images(path: Path | str) -> L:
-    """fastai's `get_image_files`, sorted, without the files no training could use.
+def usable_images(path: Path | str) -> "L":
+    """The pictures of a folder, sorted, without the files no training could use.
 
     Prints the report when there is something to report.
     """
     report = check_images(path)
     if report.problems:
         print(report)
+    from fastcore.foundation import L
+
     return L(report.usable)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from utils.datasets import dataset
+from utils.data import dataset
 
 BATCH = 40
 MOST_LINES = 40  # of one's own Learner

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from utils.datasets import DataError, dataset
+from utils.data import DataError, dataset
 from utils.workspace import SEED, VALID_PCT
 
 COLUMNS = ["label", "text", "is_valid"]

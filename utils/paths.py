@@ -11,7 +11,7 @@ from zlib import crc32
 import platformdirs
 from filelock import BaseFileLock, FileLock, SoftFileLock
 
-from utils.opening import CourseError
+from utils.common import CourseError
 
 try:
     import fcntl

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from utils.opening import CourseError
+from utils.common import CourseError
 from utils.paths import ROOT
 
 SECONDS = 180  # after which a process that should long be done is given up

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from fastai.data.transforms import get_image_files
 
-from utils.images import CourseError
+from utils.common import CourseError
 
 COPIES = ("duplicate", "near_duplicate")
 LABELS = ("wrong_label", "no_bear")  # what a ranking of labels can find

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from utils.datasets import resolve_source
+from utils.data import resolve_source
 from utils.workspace import dataset_or_sample
 
 # fastai makes tensors of pandas' columns, which pandas 3 hands out read-only; it only reads them.

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from utils.opening import CourseError
+from utils.common import CourseError
 
 
 class Commands(typer.Typer):

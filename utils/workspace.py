@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from fastai.data.transforms import RandomSplitter, get_image_files
 
-from utils.datasets import DataError, dataset, resolve_source, source_label
+from utils.common import split_of
+from utils.data import DataError, dataset, resolve_source, source_label
 from utils.images import check_images
-from utils.opening import split_of
 from utils.paths import course_cache, course_home, file_lock
 
 VALID_PCT, SEED = 0.2, 42

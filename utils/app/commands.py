@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from utils.opening import ImageError
+from utils.images import ImageError
 from utils.terminal import fail, print_json, quoted
 
 if TYPE_CHECKING:  # ONNX Runtime takes a moment to import, and most of `course` does without

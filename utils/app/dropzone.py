@@ -15,7 +15,7 @@ import traitlets
 from PIL import Image
 
 from utils.deploy.predictor import Prediction
-from utils.opening import ImageError, open_image, opened, remarks
+from utils.images import ImageError, open_image, opened, remarks
 
 HERE = Path(__file__).parent
 MAX_BYTES = 20_000_000  # of one picture: a photo of 50 megapixels is about as large

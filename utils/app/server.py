@@ -20,7 +20,7 @@ from traitlets.config import Config
 from voila.app import Voila
 from voila.voila_identity_provider import VoilaIdentityProvider
 
-from utils.opening import CourseError
+from utils.common import CourseError
 
 HERE = Path(__file__).parent
 LOOPBACK = "127.0.0.1"

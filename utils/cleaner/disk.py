@@ -15,7 +15,7 @@ from shutil import copymode
 
 from filelock import Timeout
 
-from utils.opening import CourseError
+from utils.common import CourseError
 
 
 class CleanerError(CourseError):

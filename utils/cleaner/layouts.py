@@ -11,7 +11,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from utils.cleaner.disk import CleanerError, shown, told, write
-from utils.opening import AS_UTF8, SUFFIXES, split_of
+from utils.common import AS_UTF8, split_of
+from utils.images import SUFFIXES
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -19,7 +19,7 @@ from IPython.display import display
 from utils import WIDGET_VIEW
 from utils.cleaner.cleaner import ONLY, Cleaner, arranged, groups
 from utils.cleaner.disk import shown
-from utils.opening import CourseError
+from utils.common import CourseError
 from utils.quiz.html import note
 
 HERE = Path(__file__).parent

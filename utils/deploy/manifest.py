@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from utils.opening import CourseError
+from utils.common import CourseError
 
 NAME = "manifest.json"
 WEIGHTS = "model.safetensors"  # the parameters, for PyTorch

@@ -19,7 +19,7 @@ from utils.deploy.manifest import (
     read_manifest,
     set_threshold,
 )
-from utils.opening import MAX_MEGAPIXELS, ImageError, open_image
+from utils.images import MAX_MEGAPIXELS, ImageError, open_image
 
 __all__ = ["DeployError", "Prediction", "Predictor", "set_threshold"]
 

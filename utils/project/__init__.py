@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from utils.opening import CourseError
+from utils.common import CourseError
 from utils.paths import PROJECTS
 from utils.processes import free_port
 

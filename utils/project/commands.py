@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from utils.opening import CourseError
+from utils.common import CourseError
 from utils.paths import NOTEBOOKS, PROJECTS, ROOT
 from utils.terminal import fail, quoted
 

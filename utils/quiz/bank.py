@@ -9,7 +9,7 @@ from typing import Annotated
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from utils.opening import CourseError
+from utils.common import CourseError
 from utils.paths import DATA
 from utils.quiz.questions import Question
 from utils.quiz.words import Words

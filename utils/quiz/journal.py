@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 from zlib import crc32
 
-from utils.opening import CourseError
+from utils.common import CourseError
 from utils.paths import FolderError, course_home, has_locks
 
 NAME = "answers.sqlite3"

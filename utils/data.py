@@ -23,7 +23,7 @@ from urllib.request import Request
 import fastai.data
 import fastdownload.core
 from fastai.data.external import URLs, fastai_cfg, untar_data
-from fastai.data.transforms import get_files, get_image_files
+from fastai.data.transforms import get_files, get_image_files, image_extensions
 from fastai.vision.utils import resize_to
 from fastcore.net import urldest, urlopen, urlsave
 from fastdownload import FastDownload, checks_module, read_checks
@@ -31,9 +31,9 @@ from fastprogress import progress_bar
 from PIL import Image
 
 from utils import digits
+from utils.common import AS_UTF8, CourseError, text_of
 from utils.images import (
     SUFFIXES,
-    CourseError,
     ImageError,
     ImageProblem,
     ImageReport,
@@ -41,8 +41,12 @@ from utils.images import (
     decode,
     opened,
 )
-from utils.opening import AS_UTF8, text_of
 from utils.paths import DATA, course_cache, file_lock
+
+# fastai's `get_image_files` reads this set, which it makes of the system's table of types: so that
+# the same files are pictures on every machine, it is ours from here on.
+image_extensions.clear()
+image_extensions.update(SUFFIXES)
 
 MB = 2**20
 KEYWORDS = ("sample", "full")
