@@ -32,10 +32,10 @@ from jupyter_server.services.kernels.connection.base import (
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from utils.common import free_port
 from utils.data import dataset
 from utils.deploy.predictor import Prediction, Predictor
 from utils.paths import path_with_course
-from utils.processes import free_port
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 CHUNK = 1 << 20  # as in dropzone.js

@@ -22,11 +22,10 @@ import pytest
 import typer
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.load_app import free_port
 from tests.serve import serve
 from tests.small_model import small_model, some_pictures
 from utils.cli import app
-from utils.common import CourseError
+from utils.common import CourseError, free_port
 from utils.data import fetch
 from utils.device import banner
 from utils.paths import (

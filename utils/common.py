@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import socket
 
 AS_UTF8 = "save it again as UTF-8 (Excel calls that CSV UTF-8; editors have it under Save As)"
 SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?([ _-]?set)?", re.IGNORECASE)
@@ -32,3 +33,10 @@ def text_of(content: bytes, name: str) -> str:
         raise CourseError(
             f"{name} is not in UTF-8 (older Windows programs write cp1252): {AS_UTF8}."
         ) from error
+
+
+def free_port() -> int:
+    """A port of this computer's own address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

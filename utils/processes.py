@@ -2,13 +2,12 @@
 
 import inspect
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from utils.common import CourseError
+from utils.common import CourseError, free_port
 from utils.paths import ROOT
 
 SECONDS = 180  # after which a process that should long be done is given up
@@ -17,13 +16,6 @@ QUIET = ("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "
 
 class ProcessError(CourseError):
     """A process that was started here did not end well; the sentence has its last words."""
-
-
-def free_port() -> int:
-    """A port of this computer's own address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def write_script(file: Path, imports: str, functions: list[Callable], last: str) -> Path:

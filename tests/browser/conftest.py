@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from utils.common import free_port
 from utils.paths import ROOT
-from utils.processes import free_port
 
 CONFIG = ROOT / ".jupyter" / "jupyter_lab_config.py"  # what `make lab` uses
 START = 60  # seconds a server may take to answer on a busy machine

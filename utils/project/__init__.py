@@ -16,9 +16,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from utils.common import CourseError
+from utils.common import CourseError, free_port
 from utils.paths import PROJECTS
-from utils.processes import free_port
 
 if TYPE_CHECKING:  # fastai takes seconds to import, and `course app` does without
     from utils.workspace import Place
