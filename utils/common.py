@@ -1,8 +1,13 @@
-"""What every part of the course rests on: errors a learner can read, and text files read whole."""
+"""What every part of the course rests on: errors a learner can read, names, files written whole."""
 
 import codecs
+import os
 import re
+import shutil
 import socket
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 AS_UTF8 = "save it again as UTF-8 (Excel calls that CSV UTF-8; editors have it under Save As)"
 SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?([ _-]?set)?", re.IGNORECASE)
@@ -13,6 +18,61 @@ class CourseError(Exception):
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for this before it makes its own
         return [f"{type(self).__name__}: {self}"]
+
+
+def printable(name: object) -> str:
+    """A file may be called anything: nothing in its name may steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(name))
+
+
+def listed(names: Collection[object], most: int = 5) -> str:
+    """The first of `names` with commas between, `printable`, and how many more there are."""
+    first = ", ".join(printable(name) for name in [*names][:most])
+    return first + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8: after a kill or a power cut it is whole, new or as it was.
+
+    Two processes may write at once. Who may read it stays as it was; raises `OSError`.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            shutil.copymode(path, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def made_whole(path: Path) -> Iterator[Path]:
+    """A free name beside `path`, to make a file or a folder there; it takes its place at the end.
+
+    After a kill or an error `path` is as it was, and what stands under the free name is removed,
+    at the latest the next time. One at a time: hold a lock where two could come.
+    """
+    part = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(part)
+    try:
+        yield part
+        if part.is_dir():  # which cannot be renamed onto a folder that holds something
+            _remove(path)
+        part.replace(path)
+    finally:
+        _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def split_of(folder: str) -> str:

@@ -1,0 +1,44 @@
+"""Files and folders appear whole or not at all, and names cannot steer a terminal."""
+
+import os
+
+import pytest
+
+from utils.common import CourseError, listed, made_whole, printable, write_whole
+
+
+def test_names_are_printed_without_what_steers_a_terminal():
+    assert printable("a\x1b[2Jb ü") == "a?[2Jb ü"
+    assert listed(["a", "b\n", "c"], 2) == "a, b? and 1 more"
+    assert listed(["a", "b"], 2) == "a, b"
+
+
+def test_a_notebook_shows_the_sentence_alone():
+    assert CourseError("Nothing here.")._render_traceback_() == ["CourseError: Nothing here."]
+
+
+@pytest.mark.parametrize("content", ["grün\n", b"\xff"])
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path, monkeypatch, content):
+    path = tmp_path / "a.txt"
+    write_whole(path, "old")
+    path.chmod(0o640)
+    with monkeypatch.context() as broken, pytest.raises(OSError):
+        broken.setattr(os, "fsync", lambda file: os.fdopen(file + 1000))  # as a full disk
+        write_whole(path, content)
+    assert path.read_text() == "old" and [*tmp_path.iterdir()] == [path]
+    write_whole(path, content)
+    assert path.read_bytes() in (content, "grün\n".encode())
+    assert path.stat().st_mode & 0o777 == 0o640 and [*tmp_path.iterdir()] == [path]
+
+
+def test_a_folder_is_made_whole_or_stays_as_it_was(tmp_path):
+    folder = tmp_path / "new" / "set"
+    for content in ("one", "two"):
+        with made_whole(folder) as part:
+            part.mkdir()
+            (part / content).touch()
+        assert [file.name for file in folder.iterdir()] == [content]
+    with pytest.raises(KeyboardInterrupt), made_whole(folder) as part:
+        part.mkdir()
+        raise KeyboardInterrupt
+    assert [*folder.parent.iterdir()] == [folder] and (folder / "two").exists()
