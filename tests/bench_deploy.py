@@ -20,9 +20,9 @@ from fastai.learner import Learner, load_learner
 from fastai.vision.core import PILImage
 from packaging.requirements import Requirement
 
+from utils.app.predictor import Predictor
+from utils.app.save import save_model
 from utils.bears import bear_learner
-from utils.deploy.export import save_model
-from utils.deploy.predictor import Predictor
 from utils.device import use_device
 from utils.paths import ROOT
 
@@ -42,7 +42,7 @@ with learn.no_bar(), learn.no_logging():
 """,
     "Predictor": """
 import sys
-from utils.deploy.predictor import Predictor
+from utils.app.predictor import Predictor
 print(Predictor(sys.argv[1]).predict([sys.argv[2]])[0].label)
 """,
 }

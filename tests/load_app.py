@@ -32,9 +32,9 @@ from jupyter_server.services.kernels.connection.base import (
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from utils.app.predictor import Prediction, Predictor
 from utils.common import free_port
 from utils.data import dataset
-from utils.deploy.predictor import Prediction, Predictor
 from utils.paths import path_with_course
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"

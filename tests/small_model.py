@@ -19,9 +19,9 @@ from fastai.vision.all import (
     vision_learner,
 )
 
+from utils.app.manifest import WEIGHTS
+from utils.app.save import save_model
 from utils.data import dataset
-from utils.deploy.export import save_model
-from utils.deploy.manifest import WEIGHTS
 from utils.models import efficientnet_lite0
 from utils.paths import course_cache, file_lock
 

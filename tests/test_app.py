@@ -46,8 +46,8 @@ from utils.app import commands
 from utils.app import server as app_server
 from utils.app.dropzone import FAULT, INTERRUPTED, MAX_BYTES, DropZone
 from utils.app.export import MARKER, NOTEBOOK, ExportError, export_app
-from utils.deploy.manifest import DeployError
-from utils.deploy.predictor import Predictor
+from utils.app.manifest import DeployError
+from utils.app.predictor import Predictor
 from utils.device import DeviceError
 from utils.images import open_image
 from utils.paths import path_with_course
@@ -463,7 +463,7 @@ def test_training_uses_the_device_that_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DEVICE", "cpu")
     monkeypatch.setattr(defaults, "use_cuda", None)  # what a fresh process has: a card, if any
     monkeypatch.setattr("utils.bears.train_bears", lambda: defaults.use_cuda)
-    monkeypatch.setattr("utils.deploy.export.save_model", lambda learn, folder, subject: learn)
+    monkeypatch.setattr("utils.app.save.save_model", lambda learn, folder, subject: learn)
     assert commands._model_or_train() is False
 
 
@@ -570,9 +570,8 @@ def test_the_folder_has_what_the_app_needs_and_nothing_else(export):
         "utils/app/__init__.py",
         "utils/app/dropzone.py",
         "utils/app/server.py",
-        "utils/deploy/__init__.py",
-        "utils/deploy/manifest.py",
-        "utils/deploy/predictor.py",
+        "utils/app/manifest.py",
+        "utils/app/predictor.py",
     }
     assert {file.name for file in (export / "model").iterdir()} == {"manifest.json", "model.onnx"}
     assert os.access(export / "binder" / "start", os.X_OK)
@@ -646,7 +645,7 @@ def test_export_says_what_to_do_next(home, tmp_path):
 
 ASK = """
 import json, sys, utils
-from utils.deploy.predictor import Predictor
+from utils.app.predictor import Predictor
 rows = [p.probabilities for p in Predictor("model").predict(sys.argv[1:])]
 print(json.dumps([utils.__file__, "torch" in sys.modules, rows]))
 """

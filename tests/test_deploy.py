@@ -28,10 +28,10 @@ from fastai.vision.all import (
 )
 
 from tests.small_model import small_learner, small_model, some_pictures, untrained
+from utils.app.manifest import DeployError, fingerprint, read_manifest
+from utils.app.predictor import Predictor, resized
+from utils.app.save import input_settings, load_model, save_model
 from utils.data import dataset
-from utils.deploy.export import input_settings, load_model, save_model
-from utils.deploy.manifest import DeployError, fingerprint, read_manifest
-from utils.deploy.predictor import Predictor, resized
 from utils.images import check_images
 from utils.paths import ROOT, course_home, model_folder
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.small_model import small_model, some_pictures
-from utils.deploy.predictor import DeployError, Predictor, resized, set_threshold
+from utils.app.predictor import DeployError, Predictor, resized, set_threshold
 from utils.images import ImageError, open_image
 from utils.paths import ROOT
 
@@ -34,7 +34,7 @@ class OnlyThese:
 
 allowed, asked = set(json.loads(sys.argv[1])), set()
 sys.meta_path.insert(0, OnlyThese())
-from utils.deploy.predictor import Predictor
+from utils.app.predictor import Predictor
 predictions = Predictor(sys.argv[2]).predict(sys.argv[3:])
 print(json.dumps({
     "answers": [[p.label, p.probabilities, p.sure, p.in_domain, p.sentence] for p in predictions],
@@ -62,7 +62,7 @@ def test_answers_without_pytorch_fastai_or_anything_but_three_packages():
     ]
     assert not {"torch", "fastai", "safetensors", "onnx"} & set(found["modules"])
     assert found["ours"] == [
-        "utils.deploy", "utils.deploy.manifest", "utils.deploy.predictor", "utils.images",
+        "utils.app", "utils.app.manifest", "utils.app.predictor", "utils.common", "utils.images",
     ]  # fmt: skip
     assert done.stderr == ""
 

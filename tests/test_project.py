@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from tests.load_app import Server, Visitor, in_own_loop
 from utils.app.export import export_app
+from utils.app.predictor import Predictor
 from utils.data import DataError
-from utils.deploy.predictor import Predictor
 from utils.paths import DATA, ROOT
 from utils.project import (
     APP,

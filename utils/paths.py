@@ -109,7 +109,7 @@ def has_locks(folder: Path) -> bool:
 
 
 def model_folder(name: str) -> Path:
-    """Where the learner's own model of this name is kept; made by `utils.deploy`, if at all."""
+    """Where the learner's own model of this name is kept; made by `utils.app`, if at all."""
     return course_home(to_write=False) / "models" / name
 
 

@@ -17,7 +17,7 @@ from tests.load_app import Server, course_app, running
 from tests.odd_files import REFUSED, REMARKED, encoded, odd_files
 from tests.small_model import small_model, some_pictures
 from utils.app.export import NOTEBOOK
-from utils.deploy.predictor import Prediction, Predictor
+from utils.app.predictor import Prediction, Predictor
 
 DESKTOP, PHONE = {"width": 1100, "height": 900}, {"width": 390, "height": 844}
 SECRET_NAME = "<img src=x onerror=document.title='hacked'>.jpg"

@@ -15,7 +15,7 @@ from utils.paths import chapter
 # Stands in for the first half of the chapter, which trains the model.
 BEFORE = """
 from fastai.vision.all import *
-from utils.deploy.predictor import Predictor
+from utils.app.predictor import Predictor
 bears = Predictor({folder!r})
 """
 

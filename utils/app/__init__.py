@@ -5,7 +5,7 @@ Nothing here needs PyTorch.
 
 from pathlib import Path
 
-from utils.deploy.manifest import NAME, DeployError
+from utils.app.manifest import NAME, DeployError
 
 NO_MODEL = (
     "There is no {name} model on this computer yet: run chapter 04 down to its export, or type "

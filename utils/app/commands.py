@@ -10,7 +10,7 @@ from utils.images import ImageError
 from utils.terminal import fail, print_json, quoted
 
 if TYPE_CHECKING:  # ONNX Runtime takes a moment to import, and most of `course` does without
-    from utils.deploy.predictor import Predictor
+    from utils.app.predictor import Predictor
 
 app = typer.Typer()
 app_app = typer.Typer(
@@ -49,8 +49,8 @@ def serve_app(
     """
     if ctx.invoked_subcommand:
         return
+    from utils.app.predictor import Predictor
     from utils.app.server import check_port, serve
-    from utils.deploy.predictor import Predictor
 
     check_port("127.0.0.1", port)
     notebook, model = _app_of(project)
@@ -64,7 +64,7 @@ def _app_of(project: Path | None) -> tuple[Path, Path]:
         from utils.app.export import NOTEBOOK
 
         return NOTEBOOK, _model_or_train()
-    from utils.deploy.manifest import NAME, DeployError
+    from utils.app.manifest import NAME, DeployError
     from utils.project import APP, Project
 
     made = Project.here(project)
@@ -78,15 +78,15 @@ def _app_of(project: Path | None) -> tuple[Path, Path]:
 def _model_or_train() -> Path:
     """The bear model's folder, filled first if it is empty."""
     from utils.app import course_model
-    from utils.deploy.manifest import DeployError
+    from utils.app.manifest import DeployError
     from utils.paths import course_home, model_folder
 
     try:
         return course_model("bears")
     except DeployError:
         pass
+    from utils.app.save import save_model
     from utils.bears import train_bears  # PyTorch takes seconds to import
-    from utils.deploy.export import save_model
     from utils.device import use_device
 
     use_device()
@@ -118,7 +118,7 @@ def predict(
 ) -> None:
     """Say what kind of bear each picture shows. Exits with 1 when a file is no picture."""
     from utils.app import course_model
-    from utils.deploy.predictor import Predictor
+    from utils.app.predictor import Predictor
 
     predictor = Predictor(course_model("bears"))
     rows = [_row(predictor, file) for file in files]

@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 from PIL import Image
 
-from utils.deploy.predictor import Prediction
+from utils.app.predictor import Prediction
 from utils.images import ImageError, open_image, opened, remarks
 
 HERE = Path(__file__).parent

@@ -14,9 +14,9 @@ import nbformat
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from utils.app.manifest import GRAPH, NAME
+from utils.app.predictor import Predictor
 from utils.common import CourseError
-from utils.deploy.manifest import GRAPH, NAME
-from utils.deploy.predictor import Predictor
 from utils.paths import NOTEBOOKS, ROOT
 
 NOTEBOOK = NOTEBOOKS / "apps" / "bear_classifier.ipynb"

@@ -7,7 +7,7 @@ from fastai.learner import Learner
 from fastai.vision.augment import AffineCoordTfm, LightingTfm, RandomResizedCrop, Resize
 from PIL import Image
 
-from utils.deploy.manifest import DeployError
+from utils.app.manifest import DeployError
 
 
 def input_settings(learn: Learner) -> dict:

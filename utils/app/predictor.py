@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from utils.deploy.manifest import (
+from utils.app.manifest import (
     AGAIN,
     GRAPH,
     PAD_MODES,

@@ -22,8 +22,8 @@ from fastai.vision import models
 from fastai.vision.learner import create_vision_model
 from torch import Tensor, nn
 
-from utils.deploy.domain import PASSES, Domain
-from utils.deploy.manifest import (
+from utils.app.domain import PASSES, Domain
+from utils.app.manifest import (
     AGAIN,
     FORMAT,
     GRAPH,
@@ -38,8 +38,8 @@ from utils.deploy.manifest import (
     sha256,
     write_manifest,
 )
-from utils.deploy.predictor import Prediction, Predictor, pixels
-from utils.deploy.settings import input_settings
+from utils.app.predictor import Prediction, Predictor, pixels
+from utils.app.settings import input_settings
 from utils.models import efficientnet_lite0
 
 # A manifest names an architecture; these are the names that are understood, and nothing else is.
