@@ -42,7 +42,7 @@ from tests.load_app import (
 )
 from tests.odd_files import REFUSED, REMARKED, odd_files
 from tests.small_model import small_model, some_pictures
-from utils.app import commands
+from utils import cli
 from utils.app import server as app_server
 from utils.app.dropzone import FAULT, INTERRUPTED, MAX_BYTES, DropZone
 from utils.app.export import MARKER, NOTEBOOK, ExportError, export_app
@@ -455,7 +455,7 @@ def test_training_on_a_card_that_is_not_there_is_an_error(tmp_path, monkeypatch)
     monkeypatch.setenv("COURSE_HOME", str(tmp_path))
     monkeypatch.setenv("COURSE_DEVICE", "CUDA")
     with pytest.raises(DeviceError, match="finds no CUDA card"):
-        commands._model_or_train()
+        cli.bear_model()
 
 
 def test_training_uses_the_device_that_was_asked_for(tmp_path, monkeypatch):
@@ -464,7 +464,7 @@ def test_training_uses_the_device_that_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(defaults, "use_cuda", None)  # what a fresh process has: a card, if any
     monkeypatch.setattr("utils.bears.train_bears", lambda: defaults.use_cuda)
     monkeypatch.setattr("utils.app.save.save_model", lambda learn, folder, subject: learn)
-    assert commands._model_or_train() is False
+    assert cli.bear_model() is False
 
 
 def test_without_a_model_one_is_trained_first(tmp_path):

@@ -285,7 +285,7 @@ def test_downloads_on_a_disk_without_locks(tmp_path, own_folders, monkeypatch):
 
 @pytest.mark.parametrize("name", ["", "100", "x"])
 def test_a_name_that_is_no_chapters(name):
-    with pytest.raises(FileNotFoundError, match="No chapter is called"):
+    with pytest.raises(CourseError, match="No chapter is called"):
         chapter(name)
 
 

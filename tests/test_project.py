@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from tests.load_app import Server, Visitor, in_own_loop
 from utils.app.export import export_app
 from utils.app.predictor import Predictor
+from utils.cli import app
 from utils.data import DataError
 from utils.paths import DATA, ROOT
 from utils.project import (
@@ -32,7 +33,6 @@ from utils.project import (
     new_project,
     projects,
 )
-from utils.project.commands import app
 
 PHOTOS = ROOT.parent / "shared" / "data" / "oxford-iiit-pet.tgz"
 
@@ -186,7 +186,7 @@ def test_what_cleaning_leaves_is_checked(birds, tmp_path, capsys):
 
 def test_what_to_type_next(birds, tmp_path):
     place = tmp_path / "my place"
-    done = CliRunner().invoke(app, ["my birds", "--data", str(birds), "--into", str(place)])
+    done = CliRunner().invoke(app, ["new", "my birds", "--data", str(birds), "--into", str(place)])
     assert done.exit_code == 0, done.output
     command = re.search(r"type +(.*)", done.output)[1]
     jupyter, lab, notebook = shlex.split(command)

@@ -1,26 +1,52 @@
 """The `course` command."""
 
+import json
+import os
 import platform
+import shlex
+import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from utils.app.commands import app as app_commands
-from utils.paths import NOTEBOOKS, chapter, chapters
-from utils.project.commands import app as project_commands
-from utils.quiz.commands import app as quiz_commands
-from utils.terminal import Commands, fail, print_json
+from utils.common import CourseError
+from utils.paths import NOTEBOOKS, PROJECTS, ROOT, chapter, chapters, course_home, model_folder
+from utils.quiz import load_bank
+from utils.quiz import review as schedule
+from utils.quiz.bank import Question
+from utils.quiz.feedback import Feedback
+from utils.quiz.journal import Journal
 from utils.timings import record_seconds, say_seconds, seconds_of
 
-if TYPE_CHECKING:  # it takes seconds to import, and most of `course` does without
-    from utils.runner import Run
+# What takes a moment to import (fastai, ONNX Runtime) is imported by the commands that use it.
+
+
+class Commands(typer.Typer):
+    """Says what was wrong in a sentence; prints to terminals and pipes of any encoding."""
+
+    def __call__(self, *words: object, **options: object) -> object:
+        """Run the command that was typed; exits with 1 when something was wrong."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="replace")  # where cp1252 has no →, say
+        try:
+            return super().__call__(*words, **options)
+        except CourseError as error:
+            sys.exit(str(error))
+        except OSError as error:
+            if error.filename is None:
+                raise
+            sys.exit(f"{error.filename} cannot be read or written ({error.strerror}).")
+
 
 app = Commands(
     no_args_is_help=True,
@@ -29,68 +55,85 @@ app = Commands(
     help="Whole Game: a deep-learning course in notebooks. `course COMMAND --help` says more.",
 )
 data_app = typer.Typer(invoke_without_command=True, help="What data is here, and what can be.")
+bear_app = typer.Typer(
+    invoke_without_command=True, help="The bear app in a browser; or a folder of it."
+)
 app.add_typer(data_app, name="data")
-app.add_typer(quiz_commands)
-app.add_typer(app_commands)
-app.add_typer(project_commands)
-
+app.add_typer(bear_app, name="app")
 console = Console()
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-PACKAGES = ("fastai", "torch", "torchvision", "timm", "jupyterlab", "ipywidgets", "nbval")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
 
-def _find(name: str) -> Path:
-    try:
-        return chapter(name)
-    except FileNotFoundError as error:
-        raise fail(error) from None
+def print_json(value: object) -> None:
+    """Print `value` for a program to read."""
+    print(json.dumps(value, indent=1))
 
 
-@app.command()
-def info(as_json: AsJson = False) -> None:
-    """Device, cores, memory, versions, which data is here, how long each chapter takes."""
-    from utils.data import inventory, source_label  # torch takes seconds to import
-    from utils.device import machine
-
-    here = asdict(machine())
-    versions = {"python": platform.python_version()} | {p: version(p) for p in PACKAGES}
-    times = {path.stem: seconds_of(path.stem) for path in chapters()}
-    if as_json:
-        print_json({"machine": here, "versions": versions, "source": source_label(),
-                     "data": inventory(), "chapters": times})  # fmt: skip
-        return
-    gigabytes = f"{here['memory'] / 1e9:.0f} GB ({here['memory_free'] / 1e9:.0f} GB free)"
-    table = Table("what", "here", box=None)
-    table.add_row("device", here["device_title"])
-    table.add_row("cores", str(here["cores"]))
-    table.add_row("memory", gigabytes)
-    table.add_row("numbers", f"{here['precision']}, {here['workers']} loading processes")
-    table.add_row("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))
-    table.add_row("data", f"{source_label()} (COURSE_DATA)")
-    for name, seconds in times.items():
-        table.add_row(name, say_seconds(seconds))
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under the names of their columns."""
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*map(str, row))
     console.print(table)
 
 
-def _bar(on: bool) -> Progress:
-    return Progress(
-        BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"),
-        console=Console(stderr=True), disable=not on, transient=True,
-    )  # fmt: skip
+def quoted(word: object) -> str:
+    """`word` as it is typed in a command, with quotes where it needs them."""
+    return subprocess.list2cmdline([str(word)]) if os.name == "nt" else shlex.quote(str(word))
 
 
-def _watch(progress: Progress, name: str):
-    """A callback for the runner that moves a bar over the chapter's cells."""
-    task = progress.add_task(name, total=None)
+# -- chapters and data -----------------------------------------------------------------------------
 
-    def on_cell(done: int, total: int, heading: str) -> None:
-        progress.update(task, completed=done, total=total, description=f"{name}: {heading}")
-
-    return on_cell
+PACKAGES = ("fastai", "torch", "torchvision", "timm", "jupyterlab", "ipywidgets", "nbval")
 
 
-@app.command()
-def run(
+@app.command("info")
+def print_info(as_json: AsJson = False) -> None:
+    """Device, cores, memory, versions, which data is here, how long each chapter takes."""
+    from utils.data import inventory, source_label
+    from utils.device import machine
+
+    here, source = asdict(machine()), source_label()
+    versions = {"python": platform.python_version()} | {p: version(p) for p in PACKAGES}
+    times = {path.stem: seconds_of(path.stem) for path in chapters()}
+    if as_json:
+        print_json({"machine": here, "versions": versions, "source": source,
+                    "data": inventory(), "chapters": times})  # fmt: skip
+        return
+    free = f"{here['memory_free'] / 1e9:.0f} GB free"
+    rows = {
+        "device": here["device_title"],
+        "cores": here["cores"],
+        "memory": f"{here['memory'] / 1e9:.0f} GB ({free})",
+        "numbers": f"{here['precision']}, {here['workers']} loading processes",
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "data": f"{source} (COURSE_DATA)",
+    }
+    rows |= {name: say_seconds(seconds) for name, seconds in times.items()}
+    print_table(["what", "here"], rows.items())
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
+    """On a terminal, a bar over the chapter's cells; gives the function that moves it."""
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        "{task.description}",
+    )
+    screen, hidden = Console(stderr=True), not sys.stderr.isatty()
+    with Progress(*columns, console=screen, disable=hidden, transient=True) as bars:
+        bar = bars.add_task(name, total=None)
+
+        def move(done: int, total: int, heading: str) -> None:
+            bars.update(bar, completed=done, total=total, description=f"{name}: {heading}")
+
+        yield move
+
+
+@app.command("run")
+def run_one(
     name: Annotated[str, typer.Argument(help="A chapter: 01, or 01_pet_classifier.")],
     device: Annotated[
         str, typer.Option(help="auto, cpu or cuda.", envvar="COURSE_DEVICE")
@@ -108,65 +151,61 @@ def run(
     Exits with 1, and the failing cell, when a cell fails or a figure is out of its bounds. Your
     answers and the chapter itself stay as they are.
     """
-    path = _find(name)
+    path = chapter(name)
     from utils.data import resolve_source
     from utils.device import pick_device
     from utils.runner import run_chapter
 
     device, data = pick_device(device), resolve_source(data)
-    with _bar(sys.stderr.isatty()) as progress:
-        result = run_chapter(path, device, data, _watch(progress, path.stem), seed_shift)
-    judged = data in ("sample", "full")
-    bad = [row["name"] for row in result.expectations if not row["ok"] and judged]
-    if not result.failure:
-        record_seconds(path.stem, result.seconds)
+    with progress_bar(path.stem) as on_cell:
+        run = run_chapter(path, device, data, on_cell, seed_shift)
+    if not run.failure:
+        record_seconds(path.stem, run.seconds)
     if as_json:
-        print_json(result.as_dict())
+        print_json(run.as_dict())
     else:
-        _print_run(result)
-    if result.failure:
-        raise fail(f"\n{path.stem} stopped.\n\n{result.failure}")
-    if bad:
-        raise fail(f"\nOut of bounds: {', '.join(bad)}.")
-
-
-def _print_run(result: "Run") -> None:
-    table = Table("figure", "value", "at least", "at most", "", box=None)
-    for row in result.expectations:
-        bounds = ["" if row[key] is None else f"{row[key]:g}" for key in ("at_least", "at_most")]
-        table.add_row(row["name"], f"{row['value']:.4f}", *bounds, "ok" if row["ok"] else "NOT OK")
-    console.print(table)
-    print(f"{result.notebook} on {result.device}, {result.data}: {result.seconds:.0f} s, "
-          f"{result.peak_gib:.1f} GiB of memory at most")  # fmt: skip
+        rows = []
+        for row in run.expectations:
+            bounds = ["" if row[b] is None else f"{row[b]:g}" for b in ("at_least", "at_most")]
+            verdict = "ok" if row["ok"] else "NOT OK"
+            rows.append([row["name"], f"{row['value']:.4f}", *bounds, verdict])
+        print_table(["figure", "value", "at least", "at most", ""], rows)
+        print(f"{path.stem} on {device}, {data}: {run.seconds:.0f} s, "
+              f"{run.peak_gib:.1f} GiB of memory at most")  # fmt: skip
+    if run.failure:
+        raise CourseError(f"\n{path.stem} stopped.\n\n{run.failure}")
+    bad = [row["name"] for row in run.expectations if not row["ok"]]
+    if bad and data in ("sample", "full"):
+        raise CourseError(f"\nOut of bounds: {', '.join(bad)}.")
 
 
 Names = Annotated[list[str] | None, typer.Argument(help="Chapters, as in `course run`.")]
 Every = Annotated[bool, typer.Option("--all", help="Every chapter.")]
 
 
-def _chosen(names: list[str] | None, every: bool, command: str) -> list[Path]:
+def chosen(names: list[str] | None, every: bool, command: str) -> list[Path]:
     """The chapters that were named, or all of them."""
     if bool(names) == every:
-        raise fail(f"Say which: `course {command} 01`, or `course {command} --all`.")
-    return chapters() if every else [_find(name) for name in names]
+        raise CourseError(f"Say which: `course {command} 01`, or `course {command} --all`.")
+    return [chapter(name) for name in names] if names else chapters()
 
 
-@app.command()
+@app.command("store")
 def store(names: Names = None, every: Every = False) -> None:
     """For authors: run chapters on the CPU and the sample, and store them with their outputs."""
-    chosen = _chosen(names, every, "store")
+    paths = chosen(names, every, "store")
     from utils.runner import store_chapter
 
-    for path in chosen:
-        with _bar(sys.stderr.isatty()) as progress:
-            result = store_chapter(path, _watch(progress, path.stem))
-        if result.failure:
-            raise fail(f"{path.stem} was not stored.\n\n{result.failure}")
-        record_seconds(path.stem, result.seconds, stored=path.resolve() in chapters())
-        print(f"{path.stem}: stored after {result.seconds:.0f} s")
+    for path in paths:
+        with progress_bar(path.stem) as on_cell:
+            run = store_chapter(path, on_cell)
+        if run.failure:
+            raise CourseError(f"{path.stem} was not stored.\n\n{run.failure}")
+        record_seconds(path.stem, run.seconds, stored=path.resolve() in chapters())
+        print(f"{path.stem}: stored after {run.seconds:.0f} s")
 
 
-@app.command()
+@app.command("strip")
 def strip(
     names: Names = None,
     every: Every = False,
@@ -180,42 +219,305 @@ def strip(
     """
     from utils.strip import strip_file
 
-    for path in _chosen(names, every, "strip"):
+    for path in chosen(names, every, "strip"):
         print(f"{out.name}/{strip_file(path, out).name}")
 
 
 @data_app.callback()
-def data(ctx: typer.Context, as_json: AsJson = False) -> None:
+def list_data(ctx: typer.Context, as_json: AsJson = False) -> None:
     """What is here, and what `full` would fetch and how large it is."""
     from utils.data import inventory
 
     if ctx.invoked_subcommand:
         return
-    rows = inventory()
     if as_json:
-        print_json(rows)
+        print_json(inventory())
         return
-    table = Table("set", "what", "ships with the course", "full", "size of full", box=None)
-    for row in rows:
-        sample = (
-            f"{row['sample_files']} files, {row['sample_mb']} MB" if row["sample_files"] else "no"
+    rows = []
+    for row in inventory():
+        files, megabytes = row["sample_files"], row["sample_mb"]
+        sample = f"{files} files, {megabytes} MB" if files else "no"
+        full, size = "there is none", ""
+        if row["full_mb"] is not None:
+            full, size = "here" if row["full_here"] else "not here", f"{row['full_mb']:,} MB"
+        rows.append(
+            [row["name"], row["title"], sample if row["sample_files"] else "no", full, size]
         )
-        full = "here" if row["full_here"] else "not here"
-        if row["full_mb"] is None:
-            full, size = "there is none", ""
-        else:
-            size = f"{row['full_mb']:,} MB"
-        table.add_row(row["name"], row["title"], sample, full, size)
-    console.print(table)
+    print_table(["set", "what", "ships with the course", "full", "size of full"], rows)
     print("COURSE_DATA=full uses the full sets; `course data fetch NAME` downloads one now.")
 
 
-@data_app.command()
-def fetch(name: Annotated[str, typer.Argument(help="A set, as `course data` lists them.")]) -> None:
+@data_app.command("fetch")
+def fetch_data(
+    name: Annotated[str, typer.Argument(help="A set, as `course data` lists them.")],
+) -> None:
     """Download a full public set once, for `COURSE_DATA=full`."""
-    from utils.data import fetch as fetch_set
+    from utils.data import fetch
 
-    fetch_set(name)
+    fetch(name)
+
+
+# -- questions -------------------------------------------------------------------------------------
+
+
+def print_feedback(question: Question, feedback: Feedback) -> None:
+    """The verdict with its reasons, then the model answer; nothing typed is read as markup."""
+    console.print(escape(feedback.message))
+    if feedback.outcome != "blank":
+        console.print(f"\n{escape(question.answer)}", style="dim")
+        console.print(f"{question.notebook}: {escape(question.section)}\n", style="dim")
+
+
+@app.command("check")
+def check_answer(
+    question: Annotated[str, typer.Argument(help="A question's id, such as intro-05.")],
+    answer: Annotated[str, typer.Argument(help="What you would answer.")],
+    as_json: AsJson = False,
+) -> None:
+    """Judge an answer without keeping it."""
+    try:
+        asked = load_bank()[question]
+    except KeyError as error:
+        raise CourseError(error.args[0]) from None
+    feedback = asked.check(answer)
+    if as_json:
+        print_json(feedback.as_dict())
+    else:
+        print_feedback(asked, feedback)
+
+
+def typed(prompt: str) -> str | None:
+    """What is typed after `prompt`; None for Ctrl-D, Ctrl-C or q, which stop."""
+    try:
+        line = input(prompt)
+    except (EOFError, KeyboardInterrupt):
+        return None
+    return None if line.strip().lower() == "q" else line
+
+
+@app.command("review")
+def ask_due() -> None:
+    """Ask what is due for review, one question at a time. Ctrl-D or q stops; all is kept."""
+    bank, journal = load_bank(), Journal()
+    due = schedule.due(journal, bank)
+    for notice in journal.notices:
+        console.print(escape(notice), style="bold")
+    if not due:
+        coming = schedule.next_due(journal, bank)
+        console.print("Nothing is due." + (f" Next: {coming:%d %B %Y}." if coming else ""))
+    for number, name in enumerate(due, start=1):
+        question = bank[name]
+        console.print(f"[bold]{number} of {len(due)}[/bold]  {escape(question.text)}")
+        for option_number, option in enumerate(getattr(question, "options", []), start=1):
+            console.print(f"  {option_number}. {escape(option.text)}")
+        answer = typed("> ")
+        if answer is None:
+            return
+        feedback = question.check(answer)
+        journal.record_answer(name, answer, feedback.outcome, feedback.score, source="terminal")
+        schedule.record_review(journal, name, feedback.outcome)
+        print_feedback(question, feedback)
+        if feedback.outcome == "blank":
+            continue
+        verdict = typed("Enter for the next one, r: I was right, w: I was wrong, q: stop > ")
+        if verdict is None:
+            return
+        if outcome := {"r": "right", "w": "wrong"}.get(verdict.strip().lower()):
+            journal.overrule(name, outcome)
+            schedule.overrule_review(journal, name, outcome)
+
+
+@app.command("anki")
+def write_deck(
+    path: Annotated[Path, typer.Argument(help="The deck to write.")] = Path("whole-game.apkg"),
+) -> None:
+    """Write the questions as a deck that Anki opens; a later deck updates an earlier one."""
+    from utils.quiz.anki import write_apkg
+
+    try:
+        count = write_apkg(load_bank().values(), path)
+    except OSError as error:
+        raise CourseError(f"{path} could not be written: {error.strerror or error}.") from None
+    print(f"{count} cards in {path.absolute()}. In Anki: File → Import.")
+
+
+@app.command("progress")
+def print_progress(as_json: AsJson = False) -> None:
+    """For each chapter: questions, answered, right, due."""
+    journal = Journal()
+    counts = schedule.progress(journal, load_bank())
+    if as_json:
+        print_json(counts)
+        return
+    for notice in journal.notices:
+        console.print(escape(notice), style="bold")
+    columns = ("questions", "answered", "right", "partial", "wrong", "due")
+    rows = [[name, *(row[column] for column in columns)] for name, row in counts.items()]
+    print_table(["chapter", *columns], rows)
+
+
+# -- the app ---------------------------------------------------------------------------------------
+
+TRAINING = (
+    "There is no bear model on this computer yet. Training one now, as chapter 04 does: about a "
+    "minute on two cores."
+)
+EXPORTED = """
+{folder} has the app, {count} files. Next, one of these (README.md there says how):
+  try it here     it has a requirements.txt of its own, without PyTorch
+  any container   docker build --tag app {folder}
+  Hugging Face    a new Space of the kind Docker takes the folder as it is
+  Binder          push it to a public git repository"""
+OfProject = Annotated[
+    Path | None,
+    typer.Option("--project", help="A project's folder (`course new`), in place of the bears."),
+]
+
+
+def bear_model() -> Path:
+    """The folder of the learner's bear model; where there is none yet, one is trained first."""
+    from utils.app import course_model
+    from utils.app.manifest import DeployError
+
+    try:
+        return course_model("bears")
+    except DeployError:
+        pass
+    from utils.app.save import save_model
+    from utils.bears import train_bears
+    from utils.device import use_device
+
+    use_device()
+    course_home()  # which must be there to write to
+    print(TRAINING, flush=True)
+    return save_model(train_bears(), model_folder("bears"), subject="a bear")
+
+
+def app_of(folder: Path | None) -> tuple[Path, Path]:
+    """The notebook of an app and the folder of its model: of a project, or of the bears."""
+    if folder is None:
+        from utils.app.export import NOTEBOOK
+
+        return NOTEBOOK, bear_model()
+    from utils.project import APP, Project
+
+    project = Project.here(folder)
+    if not project.model.exists():
+        raise CourseError(
+            f"{project.name} has no model yet: run its project.ipynb down to the export."
+        )
+    return project.folder / APP, project.model
+
+
+@bear_app.callback()
+def serve_app(
+    ctx: typer.Context,
+    project: OfProject = None,
+    port: Annotated[int, typer.Option(help="Where on this computer.", min=1, max=65535)] = 8866,
+    browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
+) -> None:
+    """Serve the bear app, or a project's, on this computer (127.0.0.1); Ctrl-C stops it.
+
+    Without a bear model yet, one is trained first. `course app export DIR` writes the app as a
+    folder that a hosting service takes.
+    """
+    if ctx.invoked_subcommand:
+        return
+    from utils.app.predictor import Predictor
+    from utils.app.server import check_port, serve
+
+    check_port("127.0.0.1", port)
+    notebook, model = app_of(project)
+    Predictor(model)  # raises where the model is damaged
+    serve(notebook, port, browser=browser)
+
+
+@bear_app.command("export")
+def export_folder(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder, or an earlier export.")],
+    project: OfProject = None,
+) -> None:
+    """Write the app as a folder that a hosting service takes, and say what to do next."""
+    from utils.app.export import export_app
+
+    notebook, model = app_of(project)
+    try:
+        files = export_app(folder, model, notebook)
+    except OSError as error:
+        raise CourseError(f"{folder} could not be written: {error.strerror or error}.") from None
+    print(EXPORTED.format(folder=quoted(folder), count=len(files)))
+
+
+@app.command("predict")
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Pictures.")], as_json: AsJson = False
+) -> None:
+    """Say what kind of bear each picture shows. Exits with 1 when a file is no picture."""
+    from utils.app import course_model
+    from utils.app.predictor import Predictor
+    from utils.images import ImageError
+
+    predictor, rows = Predictor(course_model("bears")), []
+    for file in files:
+        try:
+            rows.append({"file": str(file), **asdict(predictor.predict([file])[0])})
+        except ImageError as error:
+            rows.append({"file": str(file), "problem": str(error)})
+    if as_json:
+        print_json(rows)
+    for row in [] if as_json else rows:
+        # A file may be called anything: nothing in its name may steer the terminal.
+        name = "".join(c if c.isprintable() else "?" for c in row["file"])
+        if "problem" in row:
+            print(f"{name}: {row['problem']}")
+        else:
+            shares = ", ".join(f"{label} {p:.3f}" for label, p in row["probabilities"].items())
+            print(f"{name}: {row['sentence']}  [{shares}]")
+    if any("problem" in row for row in rows):
+        raise typer.Exit(1)
+
+
+# -- a project of one's own ------------------------------------------------------------------------
+
+MADE = """
+{folder} has your project, with a checklist in its README.md. Next:
+  {open}
+  run it       Run → Run All Cells: it trains, shows what to clean, exports, and serves an app"""
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="What the project is to be called.")],
+    data: Annotated[Path, typer.Option(help="The folder with your pictures.")],
+    chapter: Annotated[
+        Literal["01", "02"],
+        typer.Option(
+            "--from",
+            help="How labels are found. 02: a folder for each kind, in train and valid if you have "
+            "divided them, or file names such as black_1.jpg; 01: cats and dogs named as the "
+            "public pets are.",
+        ),
+    ] = "02",
+    into: Annotated[
+        Path, typer.Option(help="Where to make it.", show_default="notebooks/projects")
+    ] = PROJECTS,
+) -> None:
+    """Make a folder with your pictures and a notebook that runs on them as it is.
+
+    Your pictures are copied, so that cleaning never touches the originals.
+    """
+    from utils.project import NOTEBOOK, new_project
+
+    project = new_project(name, data, chapter, into)
+    project.check()
+    folder, notebook = project.folder, (project.folder / NOTEBOOK).resolve()
+    if notebook.is_relative_to(NOTEBOOKS):
+        folder = notebook.parent.relative_to(ROOT)
+        how = f"make lab     and in JupyterLab open {notebook.relative_to(NOTEBOOKS)}"
+    else:  # JupyterLab shows what is below the folder it was started in: the course's is notebooks
+        jupyter = Path(sys.executable).with_name("jupyter")
+        how = f"type         {quoted(jupyter)} lab {quoted(notebook)}"
+    print(MADE.format(folder=folder, open=how))
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def chapters() -> list[Path]:
 def chapter(name: str) -> Path:
     """The notebook that `name` means: `01`, `1`, `01_pet_classifier` or a path to a notebook.
 
-    Raises `FileNotFoundError` with the names there are.
+    Raises `CourseError` with the names there are.
     """
     path = Path(name)
     if path.suffix == ".ipynb" and path.exists():
@@ -135,4 +135,4 @@ def chapter(name: str) -> Path:
         if path.stem == found.stem or (name and name.zfill(2) == found.stem[:2]):
             return found
     known = ", ".join(p.stem for p in chapters())
-    raise FileNotFoundError(f"No chapter is called {name!r}. There are: {known}.")
+    raise CourseError(f"No chapter is called {name!r}. There are: {known}.")
