@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from utils.common import CourseError
+from utils.common import CourseError, printable
 from utils.paths import NOTEBOOKS, PROJECTS, ROOT, chapter, chapters, course_home, model_folder
 from utils.quiz import load_bank
 from utils.quiz import review as schedule
@@ -466,13 +466,9 @@ def predict(
     if as_json:
         print_json(rows)
     for row in [] if as_json else rows:
-        # A file may be called anything: nothing in its name may steer the terminal.
-        name = "".join(c if c.isprintable() else "?" for c in row["file"])
-        if "problem" in row:
-            print(f"{name}: {row['problem']}")
-        else:
-            shares = ", ".join(f"{label} {p:.3f}" for label, p in row["probabilities"].items())
-            print(f"{name}: {row['sentence']}  [{shares}]")
+        shares = ", ".join(f"{label} {p:.3f}" for label, p in row.get("probabilities", {}).items())
+        said = row["problem"] if "problem" in row else f"{row['sentence']}  [{shares}]"
+        print(f"{printable(row['file'])}: {said}")
     if any("problem" in row for row in rows):
         raise typer.Exit(1)
 
