@@ -11,7 +11,8 @@ app: .venv/installed  ## open the bear app in a browser (more options: make app 
 	$(BIN)/course app $(ARGS)
 
 test: .venv/installed  ## test everything: utils, notebooks, pages in a browser
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 setup: .venv/installed  ## only make the environment, in .venv
 

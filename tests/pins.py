@@ -1,7 +1,8 @@
 """requirements.txt and environment.yml, worked out from the one list in pyproject.toml.
 
-`python tests/pins.py --write` makes both (it needs a network); test_environment.py checks, without
-a network, that neither has drifted.
+`python tests/pins.py --write` makes both (it needs a network) and moves no version that still fits;
+with `--upgrade` all move to the newest. test_environment.py checks, without a network, that neither
+file has drifted.
 """
 
 import argparse
@@ -51,12 +52,14 @@ def environment() -> str:
     return ENVIRONMENT_TEXT.format(name=project()["name"])
 
 
-def write() -> None:
+def write(upgrade: bool) -> None:
     """Work out exact versions for every Python and system, and write both files."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal",
                "--python-version", project()["requires-python"].removeprefix(">="),
-               "--no-header", "--no-annotate", str(PYPROJECT)]  # fmt: skip
-    pins = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+               "--no-header", "--no-annotate", "--output-file", str(REQUIREMENTS),
+               *["--upgrade"] * upgrade, str(PYPROJECT)]  # fmt: skip
+    subprocess.run(command, check=True)
+    pins = REQUIREMENTS.read_text(encoding="utf-8")
     REQUIREMENTS.write_text(f"{header()}\n{pins}", encoding="utf-8")
     ENVIRONMENT.write_text(environment(), encoding="utf-8")
 
@@ -64,5 +67,5 @@ def write() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", required=True, help="write both files")
-    parser.parse_args()
-    write()
+    parser.add_argument("--upgrade", action="store_true", help="move to the newest versions")
+    write(parser.parse_args().upgrade)
