@@ -8,9 +8,9 @@ from statistics import median
 import nbformat
 import pytest
 
+from utils.notebooks import code_cells
 from utils.paths import NOTEBOOKS, chapters
 from utils.quiz import load_bank
-from utils.runner import code_cells
 from utils.timings import STORED
 
 PATH_OF_A_MACHINE = re.compile(r"/(?:home|root|Users|tmp|work)/[\w./-]+")

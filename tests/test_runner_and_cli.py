@@ -12,8 +12,8 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from utils.notebooks import code_cells, run_chapter, store_chapter
 from utils.paths import NOTEBOOKS, ROOT, chapter, chapters
-from utils.runner import code_cells, run_chapter, store_chapter
 from utils.timings import say_seconds
 
 

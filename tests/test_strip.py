@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from utils.strip import strip_all, strip_file, strip_notebook
+from utils.notebooks import strip_all, strip_file, strip_notebook
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 

@@ -154,7 +154,7 @@ def run_one(
     path = chapter(name)
     from utils.data import resolve_source
     from utils.device import pick_device
-    from utils.runner import run_chapter
+    from utils.notebooks import run_chapter
 
     device, data = pick_device(device), resolve_source(data)
     with progress_bar(path.stem) as on_cell:
@@ -194,7 +194,7 @@ def chosen(names: list[str] | None, every: bool, command: str) -> list[Path]:
 def store(names: Names = None, every: Every = False) -> None:
     """For authors: run chapters on the CPU and the sample, and store them with their outputs."""
     paths = chosen(names, every, "store")
-    from utils.runner import store_chapter
+    from utils.notebooks import store_chapter
 
     for path in paths:
         with progress_bar(path.stem) as on_cell:
@@ -217,7 +217,7 @@ def strip(
 
     A copy you have written in is kept beside the new one.
     """
-    from utils.strip import strip_file
+    from utils.notebooks import strip_file
 
     for path in chosen(names, every, "strip"):
         print(f"{out.name}/{strip_file(path, out).name}")

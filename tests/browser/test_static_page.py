@@ -7,8 +7,8 @@ import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page, expect
 
+from utils.notebooks import tidy
 from utils.quiz import load_bank, widget
-from utils.runner import tidy
 
 NOTEBOOK = "01_pet_classifier"
 

@@ -1,0 +1,324 @@
+"""Chapters: run without a browser, stored as they should be stored, stripped of their words."""
+
+import ast
+import hashlib
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nbformat
+import psutil
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.output_widget import OutputWidget
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from utils import WIDGET_VIEW
+from utils.common import write_whole
+from utils.paths import path_with_course
+
+CELL_SECONDS = 1800  # the longest a single cell may take, on `full` without a GPU
+GIB = 2**30  # bytes
+SEEDS = Path(__file__).parent / "seeds"  # on a shifted run's PYTHONPATH: its sitecustomize.py
+MARKDOWN = MarkdownIt("commonmark")
+OnCell = Callable[[int, int, str], None]  # (cells done, cells in all, heading they stand under)
+Link = tuple[str, str]  # its text and its target
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells a run executes, in order."""
+    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+
+
+def outline(markdown: str) -> list[tuple[str, list[Link]]]:
+    """Each heading of a Markdown text (`## Train`) with the links and pictures below it.
+
+    What comes before the first heading stands under "".
+    """
+    parts: list[tuple[str, list[Link]]] = [("", [])]
+    level = ""
+    for token in MARKDOWN.parse(markdown):
+        words = token.children or []
+        if level:
+            ticks = ("`" * (word.type == "code_inline") for word in words)
+            title = (f"{tick}{word.content}{tick}" for word, tick in zip(words, ticks, strict=True))
+            parts.append((f"{level} {''.join(title)}", []))
+        level = "#" * int(token.tag[1]) if token.type == "heading_open" else ""
+        parts[-1][1].extend(_links(words))
+    return parts
+
+
+def _links(tokens: list[Token]) -> Iterator[Link]:
+    text, target = "", ""
+    for token in tokens:
+        if token.type == "link_open":
+            text, target = "", str(token.attrs["href"])
+        elif token.type == "link_close":
+            yield text, target
+            target = ""
+        elif token.type == "image" and not target:
+            yield token.content, str(token.attrs["src"])
+        else:
+            text += token.content
+
+
+# -- run and store ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """What came of running a notebook: how long, every figure, and the cell that failed."""
+
+    notebook: str
+    device: str
+    data: str
+    seconds: float = 0.0
+    peak_gib: float = 0.0  # the most memory that the kernel and its processes held together
+    expectations: list[dict] = field(default_factory=list)
+    failure: str | None = None
+
+    def as_dict(self) -> dict:
+        """The run as `course run --json` prints it; `failure` only when there was one."""
+        row = asdict(self)
+        row |= {"seconds": round(self.seconds, 1), "peak_gib": round(self.peak_gib, 2)}
+        return {key: value for key, value in row.items() if key != "failure" or value}
+
+
+class QuietOutput(OutputWidget):
+    """nbclient's stand-in for an Output widget, which tells the kernel nothing.
+
+    Its messages would leave on the socket on which another coroutine waits for the kernel's reply,
+    and now and then take away the signal that the reply is there: the run hangs (nbclient#312).
+    """
+
+    def sync_state(self) -> None:
+        """Send nothing; what was put out is kept here, and no cell asks the kernel for it."""
+
+
+@contextmanager
+def _watch_memory(run: Run) -> Iterator[None]:
+    """Keep `run.peak_gib`, looked at five times a second, while the block runs."""
+    here, done = psutil.Process(), threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.2):
+            held = 0
+            for process in here.children(recursive=True):
+                with suppress(psutil.Error):  # it has ended since
+                    # A page shared with other processes counts in parts, where the system tells.
+                    linux = psutil.LINUX
+                    held += process.memory_full_info().pss if linux else process.memory_info().rss
+            run.peak_gib = max(run.peak_gib, held / GIB)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _execute(notebook: NotebookNode, run: Run, on_cell: OnCell | None, **env: str) -> None:
+    """Run every cell of `notebook` in place, in a fresh kernel and in folders of its own.
+
+    `env` is added to the kernel's environment. Fills in what `run` says of it.
+    """
+    heading, number, total = "", 0, len(code_cells(notebook))
+
+    def begin(cell: NotebookNode, cell_index: int) -> None:
+        nonlocal heading, number
+        if cell.cell_type == "markdown":
+            heading = outline(cell.source)[-1][0].lstrip("# ") or heading
+        elif cell.cell_type == "code" and cell.source.strip():
+            if on_cell:
+                on_cell(number, total, heading)
+            number += 1
+
+    with TemporaryDirectory(prefix="course-run-") as folder:
+        home, here, report = (Path(folder, name) for name in ("home", "here", "report.jsonl"))
+        here.mkdir()
+        own = {"PATH": path_with_course(), "COURSE_DEVICE": run.device, "COURSE_DATA": run.data,
+               "COURSE_HOME": str(home), "COURSE_REPORT": str(report)}  # fmt: skip
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(here)}},
+            extra_arguments=["--log-level=ERROR"],
+            on_cell_start=begin,
+        )
+        client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": QuietOutput}}
+        began, error = time.perf_counter(), ""
+        try:
+            with _watch_memory(run):
+                client.execute(env=os.environ | own | env)
+        except CellExecutionError as failed:
+            error = f"{failed.ename}: {failed.evalue}".strip().removesuffix(":")
+        except DeadKernelError:
+            error = "The kernel died; the machine may have run out of memory."
+        run.seconds = time.perf_counter() - began
+        if error:
+            source = code_cells(notebook)[number - 1].source
+            run.failure = f'Cell [{number}], under "{heading}":\n\n{source}\n\n{error}'
+        if report.exists():
+            lines = report.read_text(encoding="utf-8").splitlines()
+            run.expectations = [json.loads(line) for line in lines]
+
+
+def run_chapter(
+    path: Path, device: str, data: str, on_cell: OnCell | None = None, seed_shift: int = 0
+) -> Run:
+    """Run a copy of the chapter at `path`, with a learner's folder of its own.
+
+    The stored notebook and the learner's answers stay as they are. `seed_shift` moves every seed
+    by that many thousands.
+    """
+    run, env = Run(path.stem, device, data), {"COURSE_STRICT": ""}
+    if seed_shift:
+        paths = filter(None, [str(SEEDS), os.environ.get("PYTHONPATH")])
+        env |= {"COURSE_SEED_SHIFT": str(seed_shift), "PYTHONPATH": os.pathsep.join(paths)}
+    _execute(nbformat.read(path, as_version=4), run, on_cell, **env)
+    return run
+
+
+def store_chapter(path: Path, on_cell: OnCell | None = None) -> Run:
+    """Run the chapter at `path` on the CPU with the sample data and store it with its outputs.
+
+    A failing run is not stored; its `failure` says which cell it was.
+    """
+    notebook, run = tidy(nbformat.read(path, as_version=4)), Run(path.stem, "cpu", "sample")
+    _execute(notebook, run, on_cell, COURSE_STRICT="1")
+    if run.failure is None:
+        write_whole(path, nbformat.writes(tidy(notebook)) + "\n")
+    return run
+
+
+def tidy(notebook: NotebookNode) -> NotebookNode:
+    """Drop what differs from run to run or belongs to a machine: times, widget state, kernels.
+
+    A cell's id stays: what is held beside the chapter names its cell by it.
+    """
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
+    return notebook
+
+
+# -- strip -----------------------------------------------------------------------------------------
+
+IMPORT = "from utils.quiz.widget import guess"
+PLUMBING = {"guess", "reveal", "quiz", "review", "progress", "banner"}  # nobody has to guess these
+INTRODUCTION = (
+    "*A copy without the words. Before each cell, guess what it will show; run it; compare. "
+    "[The whole chapter]({whole})*"
+)
+
+
+def strip_notebook(notebook: NotebookNode, name: str, up: str = "../") -> NotebookNode:
+    """A copy of chapter `name` (`01_pet_classifier`): headings, links, code and guess boxes.
+
+    Going through one, guessing what each cell will show before running it, is the quickest way to
+    find out what was understood. `up` leads from the copy's folder to the chapter's, for links that
+    are relative to it.
+    """
+    section, boxed = new_markdown_cell(""), False
+    copy = new_notebook(cells=[section], metadata={"stripped": {}})
+    if "kernelspec" in notebook.metadata:
+        copy.metadata.kernelspec = notebook.metadata.kernelspec
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            for heading, links in outline(cell.source):
+                if heading:
+                    section = new_markdown_cell(heading)
+                    copy.cells.append(section)
+                _add_links(section, links, up)
+        elif cell.cell_type == "code" and cell.source.strip():
+            if not boxed and not _is_plumbing(cell.source):
+                key, outputs = cell.get("id", f"cell-{number}"), cell.get("outputs", [])
+                pictures = any("image/png" in output.get("data", {}) for output in outputs)
+                asks = "show" if pictures else "print" if outputs else "do"
+                copy.cells.append(new_code_cell(f'guess("{name}/{key}", "What will this {asks}?")'))
+            boxed = cell.source.lstrip().startswith("guess(")  # the chapter asks by itself
+            tags = {k: v for k, v in cell.metadata.items() if k == "tags"}
+            copy.cells.append(new_code_cell(cell.source, metadata=tags))
+    copy.cells = [cell for cell in copy.cells if cell.source]
+    introduction = INTRODUCTION.format(whole=f"{up}{name}.ipynb")
+    copy.cells[1:1] = [new_markdown_cell(introduction), new_code_cell(IMPORT)]  # below the title
+    for number, cell in enumerate(copy.cells):
+        cell.id = f"stripped-{number}"
+    copy.metadata.stripped.digest = _digest(copy)
+    return copy
+
+
+def _add_links(section: NotebookNode, links: list[Link], up: str) -> None:
+    """List the links below the heading of `section`; those to files lead there from the copy."""
+    for text, target in links:
+        if target.startswith(("attachment:", "data:")):
+            continue
+        there = target if re.match(r"[a-zA-Z][\w+.-]*:|[#/]", target) else up + target
+        line = f"- [{text.strip() or target}]({there})"
+        if "\nLinks:\n" not in section.source:
+            section.source += "\n\nLinks:\n"
+        if line not in section.source.splitlines():
+            section.source += f"\n{line}"
+
+
+def _is_plumbing(source: str) -> bool:
+    """Whether a cell only imports, or calls the course's own boxes."""
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError:  # a magic such as %time, or `name?`
+        return False
+    imports = (ast.Import, ast.ImportFrom)
+    return all(
+        isinstance(line, imports) or ast.unparse(line).split("(")[0] in PLUMBING for line in lines
+    )
+
+
+def strip_file(chapter: str | Path, out: str | Path) -> Path:
+    """Write the stripped copy of a chapter into folder `out`; returns its path.
+
+    A copy the learner has written in is kept beside the new one, as `….yours-1.ipynb`.
+    """
+    chapter, out = Path(chapter), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / chapter.name
+    up = Path(os.path.relpath(chapter.parent, out)).as_posix() + "/"
+    stripped = strip_notebook(nbformat.read(chapter, as_version=4), chapter.stem, up)
+    if path.exists() and _is_changed(path):
+        names = (path.with_suffix(f".yours-{number}.ipynb") for number in count(1))
+        path.rename(next(name for name in names if not name.exists()))
+    write_whole(path, nbformat.writes(stripped) + "\n")
+    return path
+
+
+def _digest(notebook: NotebookNode) -> str:
+    text = "\0".join(cell.source for cell in notebook.cells)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _is_changed(path: Path) -> bool:
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        return notebook.metadata.stripped.digest != _digest(notebook)
+    except (AttributeError, nbformat.reader.NotJSONError, nbformat.ValidationError):
+        return True
