@@ -122,16 +122,16 @@ def test_the_curves_show_what_is_wrong():
 def test_each_diagnosis_has_feedback(lab, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_HOME", str(tmp_path))
     panels = []
-    monkeypatch.setattr("utils.quiz.widget._publish", lambda *args: panels.append(args[-1]))
+    monkeypatch.setattr("utils.quiz.widget.show_widget", lambda *args: panels.append(args[0]))
     labs.diagnose(lab)
     (panel,) = panels
+    replies = []
+    panel.send = lambda reply, buffers: replies.append(reply)
     right = list(labs.DIAGNOSES).index(labs.REASONS[lab][0])
     for number in range(4):
-        sent = []
-        panel.send = sent.append
         id = panel.card["id"]
-        panel._heard(None, {"nr": 1, "do": "check", "id": id, "answer": "abcd"[number]}, [])
-        assert sent == [{"nr": 1, "sentence": ""}]
+        panel.respond({"nr": 1, "do": "check", "id": id, "answer": "abcd"[number]})
+        assert replies.pop() == {"nr": 1, "problem": ""}
         assert (panel.card["outcome"] == "right") == (number == right)
         told = panel.card["message"] + panel.card["result"]
         assert all(reason[:20] in told for reason in labs.REASONS[lab][2].values())

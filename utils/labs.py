@@ -307,9 +307,8 @@ REASONS = {  # lab → the right diagnosis, a hint, and what speaks for or again
 
 def diagnose(lab: str) -> None:
     """Ask what is wrong with a lab's loop, and give feedback on each possible answer."""
-    from utils.quiz.html import static_html, static_text  # the widgets take a while to import
     from utils.quiz.questions import ChoiceQuestion
-    from utils.quiz.widget import Quiz, _publish
+    from utils.quiz.widget import ask  # the widgets take a while to import
     from utils.quiz.words import Words
 
     right, hint, reasons = REASONS[lab]
@@ -328,8 +327,7 @@ def diagnose(lab: str) -> None:
         "options": options,
     }
     question = ChoiceQuestion.model_validate(card, context={"words": Words()})
-    panel = Quiz(f"Lab {lab.upper()}", [question])
-    _publish(static_html([question]), static_text([question]), panel)
+    ask(f"Lab {lab.upper()}", [question])
 
 
 # --- your own Learner -------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def image(figure: object, alt: str) -> str:
 def static_html(questions: Sequence[Question]) -> str:
     """All questions, readable where no kernel runs; the answers are there, folded away."""
     items = "".join(f"<li>{_static_question(q)}</li>" for q in questions)
-    return f'<div class="wg-static"><p><em>{RUN_ME}</em></p><ol>{items}</ol></div>'
+    return f"<p><em>{RUN_ME}</em></p><ol>{items}</ol>"
 
 
 def _static_question(question: Question) -> str:

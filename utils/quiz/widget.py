@@ -1,25 +1,25 @@
 """What a learner sees of the quiz: `quiz`, `review`, `progress`, `guess` and `reveal`.
 
-The last layer. It asks the bank, the journal and `review`, and shows what they say; the browser's
-half is `card.js`. A sentence reaches the learner for everything that could not be kept.
+The last layer. It asks the bank, the journal and the schedule, and shows what they say; the
+browser's half is `card.js`.
 """
 
-import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
-import anywidget
 import traitlets
 from IPython.display import display
+from matplotlib.figure import Figure  # not pyplot, which would show a picture a second time
 
-from utils import WIDGET_VIEW
 from utils.quiz import html
 from utils.quiz import review as schedule
 from utils.quiz.bank import load_bank
 from utils.quiz.feedback import Feedback
 from utils.quiz.journal import Answer, Journal, JournalError
 from utils.quiz.questions import Question
+from utils.widgets.base import Widget, joined, show_widget
 
 HERE = Path(__file__).parent
 OVERRULES = {"right": "I was right", "wrong": "I was not"}
@@ -27,61 +27,34 @@ GUESS_FIRST = "Guess first"
 LABEL_LENGTH = 60  # characters of a question in the list of questions
 
 
-class Panel(anywidget.AnyWidget):
-    """A card in the page. What the learner does arrives in `_heard`, and is answered there."""
+class Card(Widget):
+    """A card in the page, and the learner's journal behind it."""
 
-    _esm = HERE / "card.js"
-    _css = HERE / "card.css"
-    name = traitlets.Unicode().tag(sync=True)
+    _esm = joined(HERE / "card.js")
+    _css = joined(HERE / "card.css")
+    fault = Widget.fault + " Your text is kept."
     status = traitlets.Unicode().tag(sync=True)
-    notice = traitlets.Unicode().tag(sync=True)
     listing = traitlets.List().tag(sync=True)  # of {"id", "label"}
-    card = traitlets.Dict().tag(sync=True)  # the open question, as `_card` makes it
-
-    def __init__(self, name: str) -> None:
-        """Begin to listen; `name` is what a screen reader calls the card."""
-        super().__init__(name=name)
-        self._opened: Journal | None = None
-        self._turn = 0
-        self.on_msg(self._heard)
+    card = traitlets.Dict().tag(sync=True)  # the open question, as `draw_card` makes it
+    _journal: Journal | None = None
 
     @property
     def journal(self) -> Journal:
         """The learner's journal, opened when first needed. Raises `JournalError`."""
-        if self._opened is None:
-            self._opened = Journal()
-        self.notice = " ".join(self._opened.notices)
-        return self._opened
+        if self._journal is None:
+            self._journal = Journal()
+        self.notice = " ".join(self._journal.notices)
+        return self._journal
 
-    def _actions(self) -> dict[str, Callable[..., None]]:
-        """What the browser may ask for."""
-        raise NotImplementedError
-
-    def _heard(self, _widget: object, message: dict, _buffers: object) -> None:
-        request = dict(message)
-        number, action = request.pop("nr"), self._actions()[request.pop("do")]
-        self.send({"nr": number, "sentence": _attempt(lambda: action(**request))})
-
-    def _show_card(self, **card: object) -> None:
-        self._turn += 1  # so that the browser hears of a second verdict that equals the first
-        blank = {"options": [], "hints": [], "more_hints": 0, "overrule": [], "section": None}
+    def draw_card(self, **card: object) -> None:
+        """Show `card`; what it does not say is blank."""
         texts = dict.fromkeys(("answer", "headline", "message", "number", "picture", "result"), "")
-        self.card = blank | texts | {"outcome": None, "check": "Check", **card, "turn": self._turn}
+        blank = {"options": [], "hints": [], "more_hints": 0, "overrule": [], "section": None}
+        turn = self.card.get("turn", 0) + 1  # or a second verdict that equals the first is not sent
+        self.card = blank | texts | {"outcome": None, "check": "Check", **card, "turn": turn}
 
 
-def _attempt(action: Callable[[], None]) -> str:
-    """Do it; "" when it is done, else a sentence for the learner, who must never wait in vain."""
-    try:
-        action()
-    except JournalError as error:
-        return str(error)
-    except Exception as error:
-        traceback.print_exc()  # to JupyterLab's log, for whoever repairs it
-        return f"The course has a fault here ({type(error).__name__}: {error}). Your text is kept."
-    return ""
-
-
-class Quiz(Panel):
+class Quiz(Card):
     """Questions, one open at a time. `fresh`: ask as if none had been answered (for reviews)."""
 
     def __init__(self, name: str, questions: Sequence[Question], fresh: bool = False) -> None:
@@ -91,9 +64,10 @@ class Quiz(Panel):
         self._fresh = fresh
         self._checked: dict[str, Feedback] = {}  # in this sitting
         self._hints: Counter[str] = Counter()
-        self.notice = _attempt(self._begin) or self.notice
+        self.notice = self.attempt(self._begin)["problem"] or self.notice
 
-    def _actions(self) -> dict[str, Callable[..., None]]:
+    def actions(self) -> dict:
+        """What the page may ask for."""
         return {
             "open": self._open,
             "check": self._check,
@@ -103,31 +77,31 @@ class Quiz(Panel):
         }
 
     def _begin(self) -> None:
-        first = next(iter(self._questions), None)
-        if first is None:
-            return
-        self._show(self._questions[first], None, None)  # readable even if the journal is not
-        answered = {} if self._fresh else self.journal.latest_all()
-        self._open(next((id for id in self._questions if id not in answered), first))
+        if first := next(iter(self._questions), None):
+            self._draw(first)  # readable even if the journal is not
+            answered = {} if self._fresh else self.journal.latest_all()
+            self._open(next((id for id in self._questions if id not in answered), first))
 
     def _open(self, id: str) -> None:
-        answer = self._latest(id)
-        feedback = self._checked.get(id)
-        if answer and not feedback:
-            feedback = _again(self._questions[id], answer)
-        self._show(self._questions[id], answer, feedback)
+        question, feedback = self._questions[id], self._checked.get(id)
+        answer = None if self._fresh and not feedback else self.journal.latest(id)
+        draft = None if self._fresh else self.journal.draft(id)
+        if answer and not feedback:  # from another day: code is not run again for being looked at
+            code = question.kind == "code"
+            kept = Feedback(answer.verdict, answer.score, "")
+            feedback = kept if code else question.check(answer.answer)
+        typed = answer.answer if answer and draft is None else draft or ""
+        self._draw(id, typed, **_verdict(question, answer, feedback) if answer else {})
         self._count()
 
-    def _latest(self, id: str) -> Answer | None:
-        """The answer that holds, unless it is being asked for afresh."""
-        return None if self._fresh and id not in self._checked else self.journal.latest(id)
-
     def _check(self, id: str, answer: str) -> None:
-        question = self._questions[id]
-        feedback = question.check(answer)
+        feedback = self._questions[id].check(answer)
         if feedback.outcome == "blank":
             self.journal.save_draft(id, answer)
-            return self._show(question, None, feedback)
+            headline = html.headline("blank")
+            return self._draw(
+                id, answer, outcome="blank", headline=headline, message=feedback.message
+            )
         source = "review" if self._fresh else "quiz"
         self.journal.record_answer(id, answer, feedback.outcome, feedback.score, source)
         schedule.record_review(self.journal, id, feedback.outcome)
@@ -144,43 +118,44 @@ class Quiz(Panel):
 
     def _hint(self, id: str) -> None:
         self._hints[id] += 1
-        hints = self._questions[id].hints
-        shown = [html.rich(hint) for hint in hints[: self._hints[id]]]
-        self.card = self.card | {"hints": shown, "more_hints": len(hints) - len(shown)}
+        self.card = self.card | self._hinted(id)
 
-    def _show(self, question: Question, answer: Answer | None, feedback: Feedback | None) -> None:
-        hints = question.hints[: self._hints[question.id]]
-        place = list(self._questions).index(question.id) + 1
-        draft = None if self._fresh or not self._opened else self._opened.draft(question.id)
-        judged = _judged(question, answer, feedback) if feedback else {}
+    def _hinted(self, id: str) -> dict:
+        hints, count = self._questions[id].hints, self._hints[id]
+        return {
+            "hints": [html.rich(hint) for hint in hints[:count]],
+            "more_hints": len(hints[count:]),
+        }
+
+    def _draw(self, id: str, typed: str = "", **verdict: object) -> None:
+        question, place = self._questions[id], list(self._questions).index(id) + 1
         options = getattr(question, "options", [])
-        self._show_card(
-            id=question.id,
+        self.draw_card(
+            id=id,
             kind=question.kind,
             number=f"Question {place} of {len(self._questions)}",
             text=html.rich(question.text),
             options=[html.inline(option.text) for option in options],
             several=sum(option.right for option in options) > 1,
-            answer=draft if draft is not None else answer.answer if answer else "",
-            hints=[html.rich(hint) for hint in hints],
-            more_hints=len(question.hints) - len(hints),
-            section=_section(question),
+            answer=typed,
+            section={
+                "notebook": f"{question.notebook}.ipynb",
+                "anchor": question.section.replace(" ", "-"),
+                "label": f"{question.notebook}: {question.section}",
+            },
             picture=_picture(question),
-            **judged,
+            **self._hinted(id),
+            **verdict,
         )
 
     def _count(self) -> None:
         """Bring the list of questions and the line above it up to date."""
-        held = self.journal.latest_all()
-        if self._fresh:
-            held = {id: held[id] for id in self._checked}
-            self.status = f"{len(held)} of {len(self._questions)} reviewed"
-        else:
-            counts = schedule.progress(self.journal, self._questions.values())
-            totals = sum(map(Counter, counts.values()), Counter())
-            answered, right = totals["answered"], totals["right"]
-            self.status = f"{answered} of {len(self._questions)} answered · {right} right"
+        asked = self._checked if self._fresh else self._questions
+        held = {id: answer for id, answer in self.journal.latest_all().items() if id in asked}
         drafts = {} if self._fresh else self.journal.drafts()
+        right = sum(answer.outcome == "right" for answer in held.values())
+        progress = "reviewed" if self._fresh else f"answered · {right} right"
+        self.status = f"{len(held)} of {len(self._questions)} {progress}"
         self.listing = [
             {"id": id, "label": _label(number, question, held.get(id), id in drafts)}
             for number, (id, question) in enumerate(self._questions.items(), 1)
@@ -195,18 +170,8 @@ def _label(number: int, question: Question, answer: Answer | None, draft: bool) 
     return f"{number}. ({state}) {text}" if state else f"{number}. {text}"
 
 
-def _again(question: Question, answer: Answer) -> Feedback:
-    """The feedback on an answer from another day. Code is not run again for being looked at."""
-    if question.kind == "code":
-        return Feedback(answer.verdict, answer.score, "")
-    return question.check(answer.answer)
-
-
-def _judged(question: Question, answer: Answer | None, feedback: Feedback) -> dict[str, object]:
-    """What a card shows of a verdict; without an `answer`, nothing was written."""
-    if answer is None:
-        headline = html.headline(feedback.outcome)
-        return {"outcome": feedback.outcome, "headline": headline, "message": feedback.message}
+def _verdict(question: Question, answer: Answer, feedback: Feedback) -> dict[str, object]:
+    """What a card shows below the question once it is answered."""
     overrules = [{"outcome": o, "label": label} for o, label in OVERRULES.items()]
     return {
         "outcome": answer.outcome,
@@ -214,14 +179,6 @@ def _judged(question: Question, answer: Answer | None, feedback: Feedback) -> di
         "message": html.without_headline(feedback.message),
         "result": html.verdict(question, answer.answer, feedback, _picture(question)),
         "overrule": [o for o in overrules if o["outcome"] != answer.outcome],
-    }
-
-
-def _section(question: Question) -> dict[str, str]:
-    return {
-        "notebook": f"{question.notebook}.ipynb",
-        "anchor": question.section.replace(" ", "-"),
-        "label": f"{question.notebook}: {question.section}",
     }
 
 
@@ -234,7 +191,7 @@ def _picture(question: Question) -> str:
     return html.image(draw(), draw.alt)
 
 
-class Guess(Panel):
+class Guess(Card):
     """A box for a guess before a cell is run."""
 
     def __init__(self, key: str, prompt: str) -> None:
@@ -242,80 +199,65 @@ class Guess(Panel):
         super().__init__(f"{GUESS_FIRST}: {prompt}")
         self._key = key
         self._prompt = prompt
-        self._show()
-        self.notice = _attempt(self._restore) or self.notice
+        self._draw()
+        self.notice = self.attempt(self._restore)["problem"] or self.notice
 
-    def _actions(self) -> dict[str, Callable[..., None]]:
+    def actions(self) -> dict:
+        """What the page may ask for."""
         return {"check": self._keep}
 
     def _restore(self) -> None:
         if guess := self.journal.guess(self._key):
-            self._show(guess.text, headline="Your guess is kept.")
+            self._draw(guess.text, headline="Your guess is kept.")
 
     def _keep(self, id: str, answer: str) -> None:
         if not answer.strip():
-            return self._show(answer, headline="Nothing written.", message="Any guess will do.")
+            return self._draw(answer, headline="Nothing written.", message="Any guess will do.")
         self.journal.record_guess(id, answer)
-        self._show(answer, headline="Your guess is kept.", message="Now run the next cell.")
+        self._draw(answer, headline="Your guess is kept.", message="Now run the next cell.")
 
-    def _show(self, answer: str = "", headline: str = "", message: str = "") -> None:
-        self._show_card(
-            id=self._key,
-            kind="guess",
-            number=GUESS_FIRST,
-            text=html.rich(self._prompt),
-            answer=answer,
-            check="Keep my guess",
-            headline=headline,
-            message=message,
-        )
+    def _draw(self, answer: str = "", **verdict: str) -> None:
+        text, check = html.rich(self._prompt), "Keep my guess"
+        known = {"id": self._key, "kind": "guess", "number": GUESS_FIRST, "text": text}
+        self.draw_card(**known, answer=answer, check=check, **verdict)
 
 
-def _publish(page: str, text: str, panel: Panel | None = None) -> None:
-    """Show a readable copy, and the live `panel`, whose presence hides the copy (card.css).
-
-    They are two outputs so that the copy is still there when a notebook is opened again and its
-    widgets are gone.
-    """
-    display({"text/html": page, "text/plain": text}, raw=True)
-    if panel:
-        data, metadata = panel._repr_mimebundle_()
-        display({WIDGET_VIEW: data[WIDGET_VIEW]}, metadata=metadata, raw=True)
+def _show(text: str, page: str = "") -> None:
+    """Show what needs no kernel, as HTML and as plain text."""
+    display({"text/html": page or f"<p>{html.inline(text)}</p>", "text/plain": text}, raw=True)
 
 
 def quiz(name: str) -> None:
     """Ask the questions of a topic (`intro`) or of a notebook (`00_start_here`)."""
     bank = load_bank()
-    questions = bank.for_topic(name) or bank.for_notebook(name)
-    if not questions:
-        sentence = f"There are no questions on {name} yet."
-        return _publish(html.note(sentence), sentence)
-    panel = Quiz(f"Questionnaire of {name}", questions)
-    _publish(html.static_html(questions), html.static_text(questions), panel)
+    if questions := bank.for_topic(name) or bank.for_notebook(name):
+        ask(f"Questionnaire of {name}", questions)
+    else:
+        _show(f"There are no questions on {name} yet.")
+
+
+def ask(name: str, questions: Sequence[Question]) -> None:
+    """Ask these questions on a card that a screen reader calls `name`."""
+    text, page = html.static_text(questions), html.static_html(questions)
+    show_widget(Quiz(name, questions), text, page)
 
 
 def review() -> None:
     """Ask what is due for review, from all chapters."""
-    sentence = "What is due for review is asked here when this cell is run."
-    _publish(html.note(sentence), sentence, _review_panel())
-
-
-def _review_panel() -> Quiz:
     bank = load_bank()
     try:
         journal = Journal()
         questions = [bank[id] for id in schedule.due(journal, bank)]
-        panel = Quiz("Review", questions, fresh=True)
+        card = Quiz("Review", questions, fresh=True)
         if not questions:
-            panel.status = _nothing_due(journal, bank)
+            card.status = _nothing_due(schedule.next_due(journal, bank))
     except JournalError as error:
-        panel = Quiz("Review", [], fresh=True)
-        panel.notice = str(error)
-    return panel
+        card = Quiz("Review", [], fresh=True)
+        card.notice = str(error)
+    show_widget(card, "What is due for review is asked here when this cell is run.")
 
 
-def _nothing_due(journal: Journal, bank: Sequence[str]) -> str:
-    following = schedule.next_due(journal, bank)
+def _nothing_due(following: datetime | None) -> str:
     if following is None:
         return "Nothing is due yet. Questions come back here some days after you answer them."
     return f"Nothing is due today. The next question comes back on {following:%d %B %Y}."
@@ -324,7 +266,7 @@ def _nothing_due(journal: Journal, bank: Sequence[str]) -> str:
 def guess(key: str, prompt: str) -> None:
     """Ask for a guess before the cell that shows the answer; see `reveal`."""
     sentence = f"{GUESS_FIRST}: {prompt} (Run this cell to write your guess down.)"
-    _publish(html.note(sentence), sentence, Guess(key, prompt))
+    show_widget(Guess(key, prompt), sentence, f"<p>{html.inline(sentence)}</p>")
 
 
 def reveal(key: str, answer: object) -> None:
@@ -336,8 +278,9 @@ def reveal(key: str, answer: object) -> None:
             journal.record_reveal(key, str(answer))
     except JournalError as error:
         made = None
-        _publish(html.note(str(error)), str(error))
-    _publish(*html.revealed(made.text if made else None, str(answer)))
+        _show(str(error))
+    page, text = html.revealed(made.text if made else None, str(answer))
+    _show(text, page)
 
 
 def progress() -> None:
@@ -345,31 +288,28 @@ def progress() -> None:
     try:
         counts = schedule.progress(Journal(), load_bank())
     except JournalError as error:
-        return _publish(html.note(str(error)), str(error))
+        return _show(str(error))
     picture = html.png(_progress_picture(counts))
     display({"image/png": picture, "text/plain": "The table below, as bars."}, raw=True)
-    _publish(*html.progress_table(counts))
+    page, text = html.progress_table(counts)
+    _show(text, page)
 
 
-def _progress_picture(counts: dict[str, dict[str, int]]) -> object:
+def _progress_picture(counts: dict[str, dict[str, int]]) -> Figure:
     """Bars for each chapter: right, answered otherwise, open; the due ones as a number."""
-    from matplotlib.figure import Figure  # not pyplot, which would show it a second time
-
     figure = Figure(figsize=(8, 0.7 + 0.42 * len(counts)), layout="constrained")
     axes = figure.subplots()
     names = list(counts)[::-1]
-    right = [counts[n]["right"] for n in names]
-    other = [counts[n]["answered"] - counts[n]["right"] for n in names]
-    still = [counts[n]["questions"] - counts[n]["answered"] for n in names]
-    done = [a + b for a, b in zip(right, other, strict=True)]
-    axes.barh(names, right, color="#0072B2", label="right")
-    axes.barh(names, other, left=right, color="#E69F00", hatch="//", label="answered, not right")
-    axes.barh(names, still, left=done, color="#EEEEEE", edgecolor="#999999", label="open")
+    lengths = {column: [counts[name][column] for name in names] for column in counts[names[0]]}
+    # each bar lies over the longer one before it
+    axes.barh(names, lengths["questions"], color="#EEEEEE", edgecolor="#999999", label="open")
+    axes.barh(names, lengths["answered"], color="#E69F00", hatch="//", label="answered, not right")
+    axes.barh(names, lengths["right"], color="#0072B2", label="right")
     for name in names:
         if late := counts[name]["due"]:
             axes.text(counts[name]["questions"], name, f"  {late} due for review", va="center")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.25)
     axes.set_xlabel("questions")
-    axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    axes.legend(reverse=True, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return figure

@@ -1,0 +1,1 @@
+"""What everything with a page side rests on: ask, answer, keyboard, a twin without a kernel."""
