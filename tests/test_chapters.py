@@ -1,0 +1,122 @@
+"""Every stored notebook is fit to be read: one clean run, nothing of a machine, links that lead."""
+
+import json
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+from utils.notebooks import code_cells
+from utils.paths import NOTEBOOKS, chapters
+from utils.quiz import load_bank
+from utils.timings import STORED
+
+PATH_OF_A_MACHINE = re.compile(r"/(?:home|root|Users|tmp|work)/[\w./-]+")
+LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+CLOSING = ("Recap", "Words", "Questionnaire", "Where next")
+MEGABYTE = 1e6
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def anchors(path: Path) -> set[str]:
+    """What can follow `#` in a link to this notebook, as JupyterLab names its headings."""
+    text = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
+    return {title.strip().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, flags=re.M)}
+
+
+def output_text(cell: nbformat.NotebookNode) -> str:
+    parts = [json.dumps({k: v for k, v in o.get("data", {}).items() if not k.startswith("image/")})
+             + o.get("text", "") for o in cell.outputs]  # fmt: skip
+    return "\n".join(parts)
+
+
+every_chapter = pytest.mark.parametrize("path", chapters(), ids=lambda p: p.stem)
+
+
+def test_there_are_chapters():
+    assert [p.stem for p in chapters()][:2] == ["00_start_here", "01_pet_classifier"]
+
+
+@every_chapter
+def test_stored_from_one_clean_run(path):
+    counts = [cell.execution_count for cell in code_cells(read(path))]
+    assert counts == list(range(1, len(counts) + 1)), "type `course store` to run and store it"
+
+
+@every_chapter
+def test_holds_no_error_and_no_warning(path):
+    for cell in code_cells(read(path)):
+        kinds = {(o.output_type, o.get("name")) for o in cell.outputs}
+        assert ("stream", "stderr") not in kinds, cell.source
+        assert "raises-exception" in tags(cell) or ("error", None) not in kinds, cell.source
+
+
+@every_chapter
+def test_holds_nothing_of_a_machine(path):
+    notebook = read(path)
+    assert "widgets" not in notebook.metadata
+    for cell in code_cells(notebook):
+        assert not PATH_OF_A_MACHINE.search(output_text(cell)), cell.source
+        assert not any("jupyter.widget" in kind for o in cell.outputs for kind in o.get("data", {}))
+
+
+@every_chapter
+def test_size_and_shape(path):
+    cells = code_cells(read(path))
+    lines = [len([row for row in c.source.splitlines() if row.strip()]) for c in cells]
+    assert path.stat().st_size < 1.5 * MEGABYTE
+    assert max(lines) <= 15
+    assert median(lines) <= 3
+
+
+@every_chapter
+def test_most_outputs_are_compared(path):
+    """The regression test has teeth: at most a third of the cells may print what varies."""
+    cells = code_cells(read(path))
+    ignored = [c for c in cells if "nbval-ignore-output" in tags(c)]
+    assert len(ignored) <= len(cells) / 3
+
+
+@every_chapter
+def test_opens_and_closes_as_chapters_do(path):
+    text = "\n".join(c.source for c in read(path).cells)
+    headings = re.findall(r"^## (.+)$", text, flags=re.M)
+    assert tuple(headings[-4:]) == CLOSING
+    assert f'banner("{path.stem}")' in text
+    (asked,) = re.findall(r'^quiz\("(\w+)"\)$', text, flags=re.M)
+    bank = load_bank()
+    questions = bank.for_topic(asked) or bank.for_notebook(asked)
+    assert {q.id for q in bank.for_notebook(path.stem)} <= {q.id for q in questions}
+
+
+@every_chapter
+def test_links_lead_somewhere(path):
+    for cell in read(path).cells:
+        if cell.cell_type != "markdown":
+            continue
+        for target, anchor in LINK.findall(cell.source):
+            if "://" in target:
+                continue
+            linked = NOTEBOOKS / target if target else path
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
+
+
+@every_chapter
+def test_pictures_in_text_have_words(path):
+    for cell in read(path).cells:
+        assert cell.cell_type != "markdown" or not re.search(r"!\[\s*\]\(", cell.source)
+
+
+def test_every_chapter_has_been_timed():
+    times = json.loads(STORED.read_text(encoding="utf-8"))
+    assert set(times) == {p.stem for p in chapters()}
