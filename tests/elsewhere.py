@@ -37,9 +37,8 @@ SETTINGS = {
 } | {name: {} for name in PYTHONS}  # fmt: skip
 # What depends on no processor: these run only under another Python.
 COMPUTES_NOTHING = {
-    "test_cleaner_files", "test_environment", "test_journal", "test_notebooks", "test_quiz_bank",
-    "test_quiz_commands", "test_quiz_feedback", "test_review", "test_sandbox", "test_strip",
-    "test_texts",
+    "test_chapters", "test_cleaner_files", "test_environment", "test_journal", "test_quiz_bank",
+    "test_quiz_commands", "test_quiz_feedback", "test_review", "test_sandbox", "test_texts",
 }  # fmt: skip
 ALWAYS = ("utils", "data", "conftest.py", "tests/conftest.py", "tests/sanitize.cfg",
           "pyproject.toml", "requirements.txt")  # fmt: skip

@@ -1,20 +1,21 @@
 """Every stored notebook is fit to be read: one clean run, nothing of a machine, links that lead."""
 
+import ast
 import json
 import re
 from pathlib import Path
 from statistics import median
+from urllib.parse import unquote
 
 import nbformat
 import pytest
 
-from utils.notebooks import code_cells
-from utils.paths import NOTEBOOKS, chapters
+from utils.notebooks import code_cells, outline
+from utils.paths import NOTEBOOKS, ROOT, chapters
 from utils.quiz import load_bank
-from utils.timings import STORED
+from utils.timings import STORED, say_seconds
 
 PATH_OF_A_MACHINE = re.compile(r"/(?:home|root|Users|tmp|work)/[\w./-]+")
-LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 CLOSING = ("Recap", "Words", "Questionnaire", "Where next")
 MEGABYTE = 1e6
 
@@ -27,10 +28,15 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+def parts(path: Path) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every heading of a notebook with the links and pictures below it."""
+    cells = (cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    return [part for source in cells for part in outline(source)]
+
+
 def anchors(path: Path) -> set[str]:
     """What can follow `#` in a link to this notebook, as JupyterLab names its headings."""
-    text = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
-    return {title.strip().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, flags=re.M)}
+    return {heading.lstrip("# ").replace(" ", "-").replace("`", "") for heading, _ in parts(path)}
 
 
 def output_text(cell: nbformat.NotebookNode) -> str:
@@ -99,24 +105,33 @@ def test_opens_and_closes_as_chapters_do(path):
 
 
 @every_chapter
-def test_links_lead_somewhere(path):
-    for cell in read(path).cells:
-        if cell.cell_type != "markdown":
-            continue
-        for target, anchor in LINK.findall(cell.source):
-            if "://" in target:
-                continue
-            linked = NOTEBOOKS / target if target else path
+def test_links_lead_somewhere_and_have_words(path):
+    for text, target in (link for _, links in parts(path) for link in links):
+        assert text.strip(), target
+        file, _, anchor = target.partition("#")
+        if "://" not in target and not target.startswith("attachment:"):
+            linked = NOTEBOOKS / file if file else path
             assert linked.exists(), target
-            assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
+            assert not anchor or unquote(anchor) in anchors(linked), target
 
 
-@every_chapter
-def test_pictures_in_text_have_words(path):
-    for cell in read(path).cells:
-        assert cell.cell_type != "markdown" or not re.search(r"!\[\s*\]\(", cell.source)
+OTHERS = [*NOTEBOOKS.glob("apps/*.ipynb"), *ROOT.glob("utils/**/*.ipynb")]
+
+
+@pytest.mark.parametrize("path", [*chapters(), *sorted(OTHERS)], ids=lambda p: p.stem)
+def test_utils_is_imported_before_what_computes(path):
+    first = ast.parse(code_cells(read(path))[0].source).body
+    imports = [line for line in first if isinstance(line, ast.Import | ast.ImportFrom)]
+    names = (getattr(line, "module", None) or line.names[0].name for line in imports)
+    assert next(name for name in names if name != "PIL").split(".")[0] == "utils"
 
 
 def test_every_chapter_has_been_timed():
     times = json.loads(STORED.read_text(encoding="utf-8"))
     assert set(times) == {p.stem for p in chapters()}
+
+
+def test_seconds_are_said_as_people_do():
+    assert say_seconds(100) == "about 1 min 40 s"
+    assert say_seconds(9.6) == "about 10 s"
+    assert say_seconds(None) == "not measured yet"
