@@ -21,6 +21,9 @@ bench: .venv/installed  ## measure, side by side: training recipes, the app and 
 	$(BIN)/python tests/bench_deploy.py
 	$(BIN)/python -m tests.bench_cleaner
 
+kills: .venv/installed  ## kill the course while it writes answers and cleans, 2,500 times: what is lost? (ARGS="200 50" for fewer)
+	$(BIN)/python tests/bench_kills.py $(ARGS)
+
 busy: .venv/installed  ## for authors: each chapter's time, quiet and with one core busy (CHAPTERS=01,06 for some)
 	$(BIN)/python tests/bench_busy.py $(ARGS)
 
@@ -48,4 +51,4 @@ pins: .venv/installed  ## for authors: work out requirements.txt and environment
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-.PHONY: lab app test setup bench busy elsewhere notebooks pictures pins help
+.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures pins help
