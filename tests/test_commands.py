@@ -1,25 +1,27 @@
 """Every command of the README and of `course --help`, typed in a terminal and into a pipe.
 
-Each in a process and a home of its own, several at a time. The pipes have Windows' old encoding.
+Those that import PyTorch are typed in this process, which has it.
 """
 
 import errno
+import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import nbformat
 import pytest
 import typer
+from fastai.data.external import fastai_cfg
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.serve import serve
@@ -76,13 +78,14 @@ def has_json(name: str) -> bool:
     return any("--json" in parameter.opts for parameter in command.params)
 
 
-SLOW = ("info", "run", "data")  # import PyTorch: through a pipe as JSON only
+PROCESS = ("strip", "check", "review", "anki", "progress", "app", "app export", "predict")
 ALL = [
-    pytest.param(name, how, id=f"{name} / {how}")
+    (how, name)
+    for how in ("terminal", "pipe", "json")
     for name in TYPED
-    for how in ("terminal", "pipe", *(["json"] if has_json(name) else []))
-    if (how != "pipe" or name not in SLOW)
-]
+    if how == "terminal" or (how == "json" and has_json(name))
+    or (how == "pipe" and name not in ("run", "store", "app"))  # each starts a kernel or a server
+]  # fmt: skip
 
 
 @dataclass
@@ -94,45 +97,53 @@ class Said:
     errors: str = ""
 
 
-def read(stream: int, process: subprocess.Popen, until: str | None) -> str:
-    """All that is said; on `until`, Ctrl-C."""
-    said, stopped = b"", False
-    while True:
+class Screen(io.TextIOWrapper):
+    """A stream to print to: a terminal, or a pipe with Windows' old encoding."""
+
+    def __init__(self, is_terminal: bool):
+        encoding = "utf-8" if is_terminal else "cp1252"
+        super().__init__(io.BytesIO(), encoding=encoding, write_through=True)
+        self.isatty = lambda: is_terminal
+
+    def said(self):
+        return self.buffer.getvalue().decode(self.encoding)
+
+
+def type_here(words: list[str], is_terminal: bool = False) -> Said:
+    """Run `course` with `words` in this process, which has imported PyTorch already."""
+    out, errors, status = Screen(is_terminal), Screen(is_terminal), 0
+    with redirect_stdout(out), redirect_stderr(errors):
         try:
-            piece = os.read(stream, 65536)
-        except OSError:  # how Linux says that nobody has the terminal any more
-            piece = b""
-        if not piece:
-            return said.decode("utf-8", "replace")
-        said += piece
-        if until and not stopped and re.search(until, said.decode("utf-8", "replace")):
-            process.send_signal(signal.SIGINT)
-            stopped = True
+            app(words)
+        except SystemExit as ended:
+            status = ended.code
+            if isinstance(status, str):  # what Python prints at the end of a process
+                status = print(ended.code, file=errors) or 1
+    return Said(status, out.said(), errors.said())
 
 
-def type_(words: list[str], how: str, env: dict[str, str], place: Path, until: str | None) -> Said:
-    """Run `course` with `words` in the folder `place`."""
-    command = {"args": [COURSE, *words], "cwd": place, "env": env}
-    if how == "terminal":
-        ours, theirs = os.openpty()
-        process = subprocess.Popen(**command, stdin=theirs, stdout=theirs, stderr=theirs)
-        os.close(theirs)
-        said = read(ours, process, until)
-        os.close(ours)
-        return Said(process.wait(), re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", said))
-    command["env"] = env | {"PYTHONIOENCODING": "cp1252"}
-    with (place / "errors").open("w+") as errors:
-        process = subprocess.Popen(
-            **command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
-        )
-        out = read(process.stdout.fileno(), process, until)
-        status = process.wait()
-        return Said(status, out, (place / "errors").read_text("utf-8", "replace"))
+def type_there(words: list[str], until: str | None) -> Said:
+    """Run `course` with `words` in a process and a terminal of its own; on `until`, Ctrl-C."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen([COURSE, *words], stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = ""
+    with suppress(OSError):  # how Linux says that nobody has the terminal any more
+        while piece := os.read(ours, 65536):
+            said += re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", piece.decode("utf-8", "replace"))
+            if until and re.search(until, said):
+                process.send_signal(signal.SIGINT)
+                until = None
+    os.close(ours)
+    return Said(process.wait(), said)
 
 
-def furnish(place: Path, mirror: str) -> dict[str, str]:
-    """Put what the commands work on into `place`; returns the environment of a fresh home."""
-    place.mkdir()
+@pytest.fixture(scope="module")
+def how(request, tmp_path_factory) -> Iterator[str]:
+    """How the commands are typed, in a folder with what they work on and a home that they share."""
+    place, mirror = tmp_path_factory.mktemp("commands"), tmp_path_factory.mktemp("mirror")
+    with tarfile.open(mirror / "planet_tiny.tgz", "w:gz") as archive:
+        archive.add(DATA / "planet" / "labels.csv", "planet_tiny/labels.csv")
     cells = ["from utils.checks import expect", "expect('share', 0.5, at_most=0.6)"]
     nbformat.write(new_notebook(cells=list(map(new_code_cell, cells))), place / "two.ipynb")
     shutil.copy(some_pictures()[-1], place / "a picture.jpg")
@@ -140,50 +151,38 @@ def furnish(place: Path, mirror: str) -> dict[str, str]:
         (place / "pictures" / label).mkdir(parents=True)
         for file in sorted((DATA / "bears" / label).iterdir())[:3]:
             shutil.copy(file, place / "pictures" / label)
+    shutil.copytree(small_model(), place / "home" / "models" / "bears")
     own = {name: str(place / name.lower()) for name in ("HOME", "FASTAI_HOME", "COURSE_CACHE")}
-    own |= {"COURSE_HOME": str(place / "home"), "COURSE_MIRROR": mirror, "COLUMNS": "120"}
-    own |= {"NO_PROXY": "127.0.0.1", "TERM": "xterm", "COURSE_DEVICE": "CPU"}
-    return {k: v for k, v in os.environ.items() if not k.startswith("COURSE_")} | own
-
-
-@pytest.fixture(scope="module")
-def said(tmp_path_factory) -> Iterator[dict[tuple[str, str], Future]]:
-    """What comes of each of `ALL`, while the next ones run."""
+    own |= {"COURSE_HOME": str(place / "home"), "COLUMNS": "120", "COURSE_DEVICE": "CPU"}
     # What is started in a shell's background ignores Ctrl-C, and so would all that it starts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    places, mirror = tmp_path_factory.mktemp("commands"), tmp_path_factory.mktemp("mirror")
-    with tarfile.open(mirror / "planet_tiny.tgz", "w:gz") as archive:
-        archive.add(DATA / "planet" / "labels.csv", "planet_tiny/labels.csv")
-    with serve(mirror) as server, ThreadPoolExecutor(3) as pool:
-
-        def start(number: int, name: str, how: str) -> Future:
-            words, expected = TYPED[name]
-            place = places / str(number)
-            env = furnish(place, server.url)
-            if name.startswith(("app", "predict")):
-                shutil.copytree(small_model(), place / "home" / "models" / "bears")
-            words = words.replace("PORT", str(free_port()))
-            typed = [first or second for first, second in re.findall(r"'([^']*)'|(\S+)", words)]
-            typed += ["--json"] if how == "json" else []
-            until = expected if name == "app" else None
-            return pool.submit(type_, typed, how, env, place, until)
-
-        cases = [case.values for case in ALL]
-        yield {case: start(number, *case) for number, case in enumerate(cases)}
+    with pytest.MonkeyPatch.context() as patch, serve(mirror) as server:
+        patch.delenv("COURSE_DATA")
+        for name, value in (own | {"COURSE_MIRROR": server.url, "NO_PROXY": "127.0.0.1"}).items():
+            patch.setenv(name, value)
+        patch.chdir(place)
+        fastai_cfg.cache_clear()
+        yield request.param
+    fastai_cfg.cache_clear()
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to be had here")
-@pytest.mark.parametrize(("name", "how"), ALL)
-def test_as_a_person_types_it(said, name, how):
-    found = said[name, how].result()
+@pytest.mark.parametrize(("how", "name"), ALL, indirect=["how"])
+def test_as_a_person_types_it(how, name):
+    words, expected = TYPED[name]
+    words = shlex.split(words.replace("PORT", str(free_port()))) + ["--json"] * (how == "json")
+    if how == "terminal" and name in PROCESS:
+        found = type_there(words, until=expected if name == "app" else None)
+    else:
+        found = type_here(words, how == "terminal")
     everything = found.out + found.errors
     assert "Traceback" not in everything, everything
     assert found.status == 0 or (name, found.status) == ("app", 130), everything  # 130: Ctrl-C
     if how == "json":
         assert json.loads(found.out)
     else:
-        assert re.search(TYPED[name][1], everything), everything
+        assert re.search(expected, everything), everything
 
 
 def test_none_is_forgotten():
@@ -206,13 +205,12 @@ NOWHERE = "/dev/null/folder"  # where no folder can be made
 
 @pytest.mark.skipif(os.name != "posix", reason="another way to say nowhere")
 @pytest.mark.parametrize("words", ["progress", "review", "predict x.jpg", "app export x"])
-def test_a_home_that_cannot_be_is_a_sentence(words, tmp_path):
-    env = os.environ | {"COURSE_HOME": NOWHERE}
-    found = type_(words.split(), "pipe", env, tmp_path, None)
+def test_a_home_that_cannot_be_is_a_sentence(words, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", NOWHERE)
+    found = type_here(words.split())
     assert (found.status, found.out) == (1, "")
-    assert re.fullmatch(
-        rf"The folder {NOWHERE} cannot be used \(.*\): set COURSE_HOME.*\n", found.errors
-    )
+    says = rf"The folder {NOWHERE} cannot be used \(.*\): set COURSE_HOME.*\n"
+    assert re.fullmatch(says, found.errors)
 
 
 def test_a_home_that_is_read_only_can_be_read(tmp_path, monkeypatch):
