@@ -35,7 +35,10 @@ def code_lines(text):
 
 def tree(text):
     """The syntax of a cell, without its magics and questions; an empty one if it has none."""
-    kept = ("pass" if line.lstrip()[:1] in "%!" else line.rstrip("? ") for line in text.split("\n"))
+    kept = (
+        "pass" if line.lstrip().startswith(("%", "!")) else line.rstrip("? ")
+        for line in text.split("\n")
+    )
     try:
         return ast.parse("\n".join(kept))
     except SyntaxError:
