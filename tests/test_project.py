@@ -25,7 +25,6 @@ from utils.data import DataError
 from utils.paths import DATA, ROOT
 from utils.project import (
     APP,
-    CHECKLIST,
     NOTEBOOK,
     SETTINGS,
     Project,
@@ -76,9 +75,9 @@ def test_class_folders_are_copied_and_the_originals_left_alone(birds, tmp_path, 
     assert "1 are in no class folder" in said
     assert fingerprint(birds) == before
     assert {file.name for file in project.folder.iterdir()} == {
-        NOTEBOOK, APP, CHECKLIST, SETTINGS, "pictures",
+        NOTEBOOK, APP, "README.md", SETTINGS, "pictures",
     }  # fmt: skip
-    assert (project.folder / CHECKLIST).read_text().startswith("# my-birds\n")
+    assert (project.folder / "README.md").read_text().startswith("# my-birds\n")
     assert nbformat.read(project.folder / APP, 4).cells[0].source.startswith("# my-birds\n")
     assert Project.here(project.folder) == project
     assert projects(tmp_path / "p") == [project.folder / NOTEBOOK]

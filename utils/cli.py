@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,7 +38,8 @@ class Commands(typer.Typer):
     def __call__(self, *words: object, **options: object) -> object:
         """Run the command that was typed; exits with 1 when something was wrong."""
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(errors="replace")  # where cp1252 has no →, say
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # where cp1252 has no →, say
         try:
             return super().__call__(*words, **options)
         except CourseError as error:

@@ -9,22 +9,20 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
 
-from utils.common import CourseError, free_port
+from utils.common import CourseError, free_port, made_whole
 from utils.paths import PROJECTS
 
-if TYPE_CHECKING:  # fastai takes seconds to import, and `course app` does without
-    from utils.workspace import Place
+# fastai takes seconds to import, and `course app --project` does without: the functions that need
+# it import what uses it.
 
-HERE = Path(__file__).parent
+STARTER = Path(__file__).parent / "starter"  # what a new project's folder begins with
 SETTINGS = "project.json"
-NOTEBOOK, APP, CHECKLIST = "project.ipynb", "app.ipynb", "README.md"
+NOTEBOOK, APP = "project.ipynb", "app.ipynb"
 LONGEST = 60  # letters in a name: systems take 255 bytes, and a letter can have four
 STEPS = 1500  # pictures shown to the network in all, about: what 02's bears need
 
@@ -103,21 +101,21 @@ class Project:
         It runs until `stop()` of what this returns, or until the kernel ends. Raises
         `ProjectError` with what the server said when it does not start.
         """
-        port, course = str(free_port()), Path(sys.executable).with_name("course")
-        command = [course, "app", "--project", self.folder, "--port", port, "--no-browser"]
+        course, options = Path(sys.executable).with_name("course"), ["--no-browser", "--port"]
+        command = [str(course), "app", "--project", str(self.folder), *options, str(free_port())]
         process = subprocess.Popen(
             command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         atexit.register(process.terminate)
-        said = []
-        for line in process.stdout:
-            said.append(line)
+        said = ""
+        for line in process.stdout or ():
+            said += line
             if address := re.search(r"http://\S+", line):
                 # Read on, or the app would stand still once the pipe is full.
-                Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+                Thread(target=process.communicate, daemon=True).start()
                 print(f"The app is at {address[0]} until you call stop() or end this kernel.")
                 return Serving(address[0], process)
-        raise ProjectError(f"The app did not start: {''.join(said).strip()}")
+        raise ProjectError(f"The app did not start: {said.strip()}")
 
 
 @dataclass(frozen=True)
@@ -133,51 +131,20 @@ class Serving:
         self.process.wait(timeout=30)
 
 
-# -- labels, as the chapters find them -------------------------------------------------------
-
-
-def _by_folder(file: Path, place: "Place") -> str:
-    """Chapter 02: the outermost folder that the file is in; "" for none."""
-    return place.folders[0] if place.folders else ""
-
-
-def _by_name(file: Path, place: "Place") -> str:
-    """The file name without the number at its end: `Maine_Coon_12.jpg` is a `Maine_Coon`."""
-    return re.sub(r"[\W_]*\d+$", "", file.stem)
-
-
-def _by_initial(file: Path, place: "Place") -> str:
-    """Chapter 01, as the public pets are named: a capital is a cat."""
-    return "cat" if file.name[0].isupper() else "dog"
-
-
-def labels_of(root: Path, places: "dict[Path, Place]", chapter: str) -> dict[Path, str]:
-    """The label of each file, found as `chapter` finds it; files without one are left out.
-
-    02: class folders, and where there are not at least two, file names without their number.
-    01: cats and dogs, by the first letter. Raises `ProjectError` when there are not two labels.
-    """
-    rules: list[Callable[[Path, Place], str]] = {
-        "01": [_by_initial],
-        "02": [_by_folder, _by_name],
-    }[chapter]
-    for rule in rules:
-        labels = {file: label for file, place in places.items() if (label := rule(file, place))}
-        if len(set(labels.values())) > 1:
-            return labels
-    wanted = "a folder for each kind (bears/black/…, bears/grizzly/…), or file names that begin "
-    raise ProjectError(
-        f"{root.name} has pictures of one kind only, and a classifier needs two: give {wanted}"
-        "with the kind and end in a number (black_1.jpg, grizzly_1.jpg)."
-    )
-
-
-# -- a new project ---------------------------------------------------------------------------
+def label_of(file: Path, chapter: str, folders: tuple[str, ...]) -> str:
+    """The label of a picture in these folders, found as a chapter finds it; "" for none."""
+    if chapter == "01":  # as the public pets are named
+        return "cat" if file.name[0].isupper() else "dog"
+    if chapter == "02":
+        return folders[0] if folders else ""
+    return re.sub(r"[\W_]*\d+$", "", file.stem)  # `Maine_Coon_12.jpg` is a `Maine_Coon`
 
 
 def new_project(name: str, data: Path, chapter: str = "02", into: Path = PROJECTS) -> Project:
     """Make a folder `name` in `into`, with copies of the usable pictures in `data`.
 
+    Labels are found as `chapter` finds them. 01: cats and dogs, by the first letter; 02: class
+    folders, and where there are not at least two, file names without their number.
     Prints what was left out, and how the folders were understood. Raises `ProjectError` or
     `DataError`, and leaves nothing behind, for a name that is no folder's or is taken, and for a
     folder without pictures of two kinds to learn from and to judge by.
@@ -199,44 +166,41 @@ def new_project(name: str, data: Path, chapter: str = "02", into: Path = PROJECT
     if not report.usable:
         raise ProjectError(f"There are no usable pictures in {data}: give --data another folder.")
     places, found = read_folders(data, report.usable)
-    labels = labels_of(data, places, chapter)
-    parts, said, _ = divide(labels, places)
-    print(report, *found, *said, sep="\n")
+    for way in ["01"] if chapter == "01" else ["02", "by name"]:
+        labels = {file: label_of(file, way, place.folders) for file, place in places.items()}
+        labels = {file: label for file, label in labels.items() if label}
+        if len(set(labels.values())) > 1:
+            break
+    else:
+        raise ProjectError(
+            f"{data.name} has pictures of one kind only, and a classifier needs two: give a folder "
+            "for each kind (bears/black/…, bears/grizzly/…), or file names that begin with the "
+            "kind and end in a number (black_1.jpg, grizzly_1.jpg)."
+        )
+    parts, notes, _ = divide(labels, places)
+    print(report, *found, *notes, sep="\n")
     if unlabelled := len(report.usable) - len(labels):
         print(f"  {unlabelled} are in no class folder, so they have no label and are left out.")
-    project = Project(name, chapter, str(data), folder)
-    scratch = folder.with_name(f".{name}.part")
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
     try:
-        _fill(scratch, project, labels, parts)
-        scratch.rename(folder)
+        with made_whole(folder) as unfinished:
+            unfinished.mkdir()
+            for file in STARTER.iterdir():
+                text = file.read_text("utf-8").replace("{name}", name)
+                (unfinished / file.name).write_text(text, "utf-8")
+            settings = {"name": name, "chapter": chapter, "source": str(data)}
+            (unfinished / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
+            for file, part in sorted(parts.items()):
+                target = unfinished / "pictures" / part / labels[file] / file.name
+                while target.exists():  # the same name in two folders below the class folder
+                    target = target.with_stem(f"{target.stem}_")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
     except OSError as error:
-        shutil.rmtree(scratch, ignore_errors=True)
         raise ProjectError(
             f"The project could not be written to {into} ({error.strerror or error}): make room "
             "there, or name another place with --into."
         ) from error
-    return project
-
-
-def _fill(folder: Path, project: Project, labels: dict[Path, str], parts: dict[Path, str]) -> None:
-    for file, part in sorted(parts.items()):
-        target = folder / "pictures" / part / labels[file] / file.name
-        while target.exists():  # the same name in two folders below the class folder
-            target = target.with_stem(f"{target.stem}_")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-    settings = {key: value for key, value in asdict(project).items() if key != "folder"}
-    (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
-    checklist = (HERE / "checklist.md").read_text("utf-8")
-    (folder / CHECKLIST).write_text(checklist.replace("{name}", project.name), "utf-8")
-    shutil.copyfile(HERE / NOTEBOOK, folder / NOTEBOOK)
-    import nbformat  # seconds again
-
-    app = nbformat.read(HERE / APP, as_version=4)
-    app.metadata.title = project.name
-    app.cells[0].source = app.cells[0].source.replace("{name}", project.name)
-    nbformat.write(app, folder / APP)
+    return Project(name, chapter, str(data), folder)
 
 
 def projects(into: Path = PROJECTS) -> list[Path]:
