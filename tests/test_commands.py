@@ -4,7 +4,6 @@ Those that import PyTorch are typed in this process, which has it.
 """
 
 import errno
-import io
 import json
 import os
 import re
@@ -15,8 +14,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 
 import nbformat
 import pytest
@@ -26,6 +24,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.serve import serve
 from tests.small_model import small_model, some_pictures
+from tests.typed import Said, course
 from utils.cli import app
 from utils.common import CourseError, free_port
 from utils.data import fetch
@@ -88,40 +87,6 @@ ALL = [
 ]  # fmt: skip
 
 
-@dataclass
-class Said:
-    """What a command that has ended said; a terminal has one stream."""
-
-    status: int
-    out: str
-    errors: str = ""
-
-
-class Screen(io.TextIOWrapper):
-    """A stream to print to: a terminal, or a pipe with Windows' old encoding."""
-
-    def __init__(self, is_terminal: bool):
-        encoding = "utf-8" if is_terminal else "cp1252"
-        super().__init__(io.BytesIO(), encoding=encoding, write_through=True)
-        self.isatty = lambda: is_terminal
-
-    def said(self):
-        return self.buffer.getvalue().decode(self.encoding)
-
-
-def type_here(words: list[str], is_terminal: bool = False) -> Said:
-    """Run `course` with `words` in this process, which has imported PyTorch already."""
-    out, errors, status = Screen(is_terminal), Screen(is_terminal), 0
-    with redirect_stdout(out), redirect_stderr(errors):
-        try:
-            app(words)
-        except SystemExit as ended:
-            status = ended.code
-            if isinstance(status, str):  # what Python prints at the end of a process
-                status = print(ended.code, file=errors) or 1
-    return Said(status, out.said(), errors.said())
-
-
 def type_there(words: list[str], until: str | None) -> Said:
     """Run `course` with `words` in a process and a terminal of its own; on `until`, Ctrl-C."""
     ours, theirs = os.openpty()
@@ -175,7 +140,7 @@ def test_as_a_person_types_it(how, name):
     if how == "terminal" and name in PROCESS:
         found = type_there(words, until=expected if name == "app" else None)
     else:
-        found = type_here(words, how == "terminal")
+        found = course(*words, is_terminal=how == "terminal")
     everything = found.out + found.errors
     assert "Traceback" not in everything, everything
     assert found.status == 0 or (name, found.status) == ("app", 130), everything  # 130: Ctrl-C
@@ -207,7 +172,7 @@ NOWHERE = "/dev/null/folder"  # where no folder can be made
 @pytest.mark.parametrize("words", ["progress", "review", "predict x.jpg", "app export x"])
 def test_a_home_that_cannot_be_is_a_sentence(words, monkeypatch):
     monkeypatch.setenv("COURSE_HOME", NOWHERE)
-    found = type_here(words.split())
+    found = course(*words.split())
     assert (found.status, found.out) == (1, "")
     says = rf"The folder {NOWHERE} cannot be used \(.*\): set COURSE_HOME.*\n"
     assert re.fullmatch(says, found.errors)

@@ -4,10 +4,7 @@ import hashlib
 import os
 import re
 import shlex
-import subprocess
-import sys
-import tarfile
-from contextlib import contextmanager
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -15,14 +12,13 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
-from typer.testing import CliRunner
 
 from tests.load_app import Server, Visitor, in_own_loop
+from tests.typed import course
 from utils.app.export import export_app
 from utils.app.predictor import Predictor
-from utils.cli import app
 from utils.data import DataError
-from utils.paths import DATA, ROOT
+from utils.paths import DATA
 from utils.project import (
     APP,
     NOTEBOOK,
@@ -32,15 +28,6 @@ from utils.project import (
     new_project,
     projects,
 )
-
-PHOTOS = ROOT.parent / "shared" / "data" / "oxford-iiit-pet.tgz"
-
-
-def course(*words, **options):
-    command = [str(Path(sys.executable).parent / "course"), *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=300, **options
-    )
 
 
 def picture(path, colour=(200, 10, 10)):
@@ -123,15 +110,9 @@ def test_what_cannot_be_a_project_gets_a_sentence_and_leaves_nothing(
         picture(tmp_path / place / "1.jpg")
     picture(tmp_path / "elsewhere" / "train" / "c" / "1.jpg")
     before = fingerprint(tmp_path)
-    with pytest.raises((ProjectError, DataError), match=says):
-        new_project(name, tmp_path / data, into=tmp_path / "p")
+    done = course("new", name, "--data", tmp_path / data, "--into", tmp_path / "p")
+    assert done.status == 1 and says in done.errors
     assert fingerprint(tmp_path) == before
-
-
-def test_the_command_says_so_too(tmp_path):
-    done = course("new", "ok", "--data", tmp_path / "nowhere", "--into", tmp_path / "p")
-    assert done.returncode == 1
-    assert done.stderr.startswith("There is no folder")
 
 
 def test_a_project_is_never_overwritten(birds, tmp_path):
@@ -185,10 +166,8 @@ def test_what_cleaning_leaves_is_checked(birds, tmp_path, capsys):
 
 def test_what_to_type_next(birds, tmp_path):
     place = tmp_path / "my place"
-    done = CliRunner().invoke(app, ["new", "my birds", "--data", str(birds), "--into", str(place)])
-    assert done.exit_code == 0, done.output
-    command = re.search(r"type +(.*)", done.output)[1]
-    jupyter, lab, notebook = shlex.split(command)
+    said = course("new", "my birds", "--data", birds, "--into", place)
+    jupyter, lab, notebook = shlex.split(re.search(r"type +(.*)", said.out)[1])
     assert Path(jupyter).exists() and lab == "lab"
     assert Path(notebook) == place / "my birds" / NOTEBOOK
 
@@ -204,49 +183,18 @@ def test_a_folder_that_is_no_project(tmp_path):
 def test_an_app_before_its_model_says_what_to_run(birds, tmp_path):
     project = new_project("birds", birds, into=tmp_path / "p")
     done = course("app", "--project", project.folder, "--no-browser")
-    assert done.returncode == 1
-    assert "run its project.ipynb" in done.stderr
+    assert "run its project.ipynb" in done.errors
 
 
-def photos(folder):
-    """Real photos where there are some beside the course, else some that it drew."""
-    if PHOTOS.exists():
-        with tarfile.open(PHOTOS) as archive:
-            archive.extractall(folder, filter="data")
-        return folder / "oxford-iiit-pet"
-    for file in sorted((DATA / "pets" / "images").glob("*_1?.jpg")):
-        target = folder / "images" / file.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
-    return folder
-
-
-@contextmanager
-def executed(project, leave_out=0):
-    """The project's notebook, run from the top but for the last cells; then its kernel ends."""
-    notebook = nbformat.read(project.folder / NOTEBOOK, as_version=4)
-    notebook.cells = notebook.cells[: len(notebook.cells) - leave_out]
-    place = {"metadata": {"path": str(project.folder)}}
-    client = NotebookClient(notebook, timeout=900, kernel_name="python3", resources=place)
-    with client.setup_kernel(env=os.environ | {"COURSE_DEVICE": "cpu"}):
-        for number, cell in enumerate(notebook.cells):
-            client.execute_cell(cell, number)
-        yield notebook
-
-
-def test_few_pictures_are_enough_to_begin_with(own_folders, tmp_path):
+@pytest.fixture
+def few(tmp_path):
     """Two of a label, three of another and one of a third, which nothing can judge."""
     files = sorted((DATA / "pets" / "images").glob("*_1?.jpg"))
     for label, file in zip("aabbbc", files, strict=False):
         target = tmp_path / "data" / label / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
-    project = new_project("few", tmp_path / "data", into=tmp_path / "p")
-    with executed(project, leave_out=1) as notebook:
-        said = str([cell.outputs for cell in notebook.cells if cell.cell_type == "code"])
-    assert "there is no picture of c to judge by" in said
-    assert re.search(r"[012] of 2 wrong: error [01]\.\d+, between 0\.\d+ and [01]\.\d+", said)
-    assert Predictor(project.model).vocab == ["a", "b", "c"]
+        shutil.copy(file, target)
+    return tmp_path / "data"
 
 
 async def _answer(server, file):
@@ -257,20 +205,26 @@ async def _answer(server, file):
     return reply
 
 
-def test_from_the_command_to_an_app_that_answers(own_folders, tmp_path):
-    made = course("new", "pets", "--from", "01", "--data", photos(tmp_path / "data"),
-                  "--into", tmp_path / "p")  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    project = Project.here(tmp_path / "p" / "pets")
-    with executed(project) as notebook:
-        cell = notebook.cells[-1]
-        url, token = re.search(r"(http://\S+)/\?token=(\w+)", str(cell.outputs)).groups()
-        file = next((project.pictures / "train" / "cat").iterdir())
+def test_from_the_command_to_an_app_that_answers(few, own_folders, tmp_path):
+    """No cell is edited, and six pictures are enough to begin with."""
+    assert course("new", "my few", "--data", few, "--into", tmp_path).status == 0
+    project = Project.here(tmp_path / "my few")
+    notebook = nbformat.read(project.folder / NOTEBOOK, as_version=4)
+    place = {"metadata": {"path": str(project.folder)}}
+    client = NotebookClient(notebook, timeout=900, kernel_name="python3", resources=place)
+    with client.setup_kernel(env=os.environ | {"COURSE_DEVICE": "cpu"}):
+        for number, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, number)
+        said = str([cell.outputs for cell in notebook.cells if cell.cell_type == "code"])
+        url, token = re.search(r"(http://\S+)/\?token=(\w+)", said).groups()
+        file = next((project.pictures / "train" / "b").iterdir())
         reply = in_own_loop(_answer(Server(url, token, psutil.Process(), Path()), file))
+    assert "there is no picture of c to judge by" in said
+    assert re.search(r"[012] of 2 wrong: error [01]\.\d+, between 0\.\d+ and [01]\.\d+", said)
     (expected,) = Predictor(project.model).predict([file])
+    assert [*expected.probabilities] == ["a", "b", "c"]
     assert dict(reply["bars"]) == pytest.approx(expected.probabilities, abs=1e-4)
-    assert project.pictures.with_name("pictures.cleaning").exists() is False  # nothing was chosen
-    files = export_app(tmp_path / "out", project.model, project.folder / APP)
-    assert APP in files
+    assert not project.pictures.with_name("pictures.cleaning").exists()  # nothing was chosen
+    assert APP in export_app(tmp_path / "out", project.model, project.folder / APP)
     readme = (tmp_path / "out" / "README.md").read_text()
-    assert "# pets" in readme and "bear" not in readme
+    assert "# my few" in readme and "bear" not in readme

@@ -1,33 +1,23 @@
-"""`course check`, `review`, `progress`, `anki` and `strip`, typed as a learner types them."""
+"""`course check`, `review`, `progress` and `anki`: what they keep and say."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import nbformat
 import pytest
 
+from tests.typed import course
 from utils.quiz import load_bank
 from utils.quiz.journal import Journal
 from utils.quiz.review import record_review
 
-COURSE = str(Path(sys.executable).parent / "course")
 RIGHT = "metric: for people to judge the model. loss: for SGD to update the parameters"
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
-
-
-def course(home: Path, *words: str, typed: str = "") -> subprocess.CompletedProcess:
-    env = os.environ | {"COURSE_HOME": str(home), "COLUMNS": "120"}
-    return subprocess.run(
-        [COURSE, *words], input=typed, capture_output=True, text=True, env=env, check=False
-    )
 
 
 def answered_last_month(home: Path, question: str) -> None:
@@ -38,87 +28,79 @@ def answered_last_month(home: Path, question: str) -> None:
 
 
 def test_check_says_as_json_what_the_library_says(home):
-    printed = json.loads(course(home, "check", "intro-24", RIGHT, "--json").stdout)
+    printed = json.loads(course("check", "intro-24", RIGHT, "--json").out)
     assert printed["outcome"] == "right"
     assert printed == json.loads(json.dumps(load_bank()["intro-24"].check(RIGHT).as_dict()))
     assert not (home / "answers.sqlite3").exists()
 
 
 def test_check_of_an_unknown_question_says_what_ids_look_like(home):
-    done = course(home, "check", "intro-99", "x")
-    assert done.returncode == 1
-    assert "no question 'intro-99'" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = course("check", "intro-99", "x")
+    assert done.status == 1
+    assert "no question 'intro-99'" in done.errors
 
 
 def test_markup_in_an_answer_stays_text(home):
-    done = course(home, "check", "intro-24", "[bold red]metric[/nonsense]")
-    assert done.returncode == 0, done.stderr
+    done = course("check", "intro-24", "[bold red]metric[/nonsense]")
+    assert done.status == 0, done.errors
 
 
 def test_review_with_nothing_due(home):
-    assert "Nothing is due." in course(home, "review").stdout
+    assert "Nothing is due." in course("review").out
 
 
 def test_review_asks_what_is_due_keeps_it_and_moves_it_on(home):
     answered_last_month(home, "intro-24")
-    done = course(home, "review", typed=f"{RIGHT}\n\n")
-    assert "1 of 1" in done.stdout
-    assert "Right" in done.stdout
+    done = course("review", typed=f"{RIGHT}\n\n")
+    assert "1 of 1" in done.out
+    assert "Right" in done.out
     kept = Journal(home / "answers.sqlite3").latest("intro-24")
     assert (kept.answer, kept.outcome, kept.source) == (RIGHT, "right", "terminal")
-    assert "Nothing is due. Next:" in course(home, "review").stdout
+    assert "Nothing is due. Next:" in course("review").out
 
 
 def test_review_lets_the_learner_overrule(home):
     answered_last_month(home, "intro-24")
-    course(home, "review", typed="something else entirely\nr\n")
+    course("review", typed="something else entirely\nr\n")
     kept = Journal(home / "answers.sqlite3").latest("intro-24")
     assert (kept.outcome, kept.verdict, kept.overruled) == ("right", "wrong", True)
 
 
 def test_review_can_be_left_and_loses_nothing(home):
     answered_last_month(home, "intro-24")
-    assert course(home, "review", typed="q\n").returncode == 0
-    assert course(home, "review").returncode == 0  # the end of the input
-    assert "1 of 1" in course(home, "review").stdout
+    assert course("review", typed="q\n").status == 0
+    assert course("review").status == 0  # the end of the input
+    assert "1 of 1" in course("review").out
 
 
 def test_progress_counts_by_chapter(home):
     answered_last_month(home, "intro-24")
-    counts = json.loads(course(home, "progress", "--json").stdout)
+    counts = json.loads(course("progress", "--json").out)
     assert counts["01_pet_classifier"]["answered"] == 1
     assert counts["01_pet_classifier"]["due"] == 1
     assert counts["00_start_here"]["answered"] == 0
-    assert "01_pet_classifier" in course(home, "progress").stdout
+    assert "01_pet_classifier" in course("progress").out
 
 
 def test_a_damaged_journal_is_told(home):
     home.mkdir()
     (home / "answers.sqlite3").write_bytes(b"not a database" * 100)
-    assert "answers.damaged-" in course(home, "progress").stdout.replace("\n", "")
+    assert "answers.damaged-" in course("progress").out.replace("\n", "")
     assert len(list(home.glob("answers.damaged-*"))) == 1
 
 
 def test_anki_writes_a_deck(home, tmp_path):
     deck = tmp_path / "deck.apkg"
-    done = course(home, "anki", str(deck))
+    done = course("anki", str(deck))
     tasks = sum(q.kind == "task" for q in load_bank().values())
-    assert f"{len(load_bank()) - tasks} cards" in done.stdout
+    assert f"{len(load_bank()) - tasks} cards" in done.out
     assert deck.read_bytes()[:2] == b"PK"
-    missing = course(home, "anki", "/dev/null/deck.apkg")
-    assert missing.returncode == 1
-    assert "could not be written" in missing.stderr
+    missing = course("anki", "/dev/null/deck.apkg")
+    assert missing.status == 1
+    assert "could not be written" in missing.errors
 
 
-def test_strip_needs_to_know_which(home):
-    done = course(home, "strip")
-    assert done.returncode == 1
-    assert "course strip --all" in done.stderr
-
-
-def test_strip_writes_copies_without_outputs(home, tmp_path):
-    done = course(home, "strip", "00", "--out", str(tmp_path / "stripped"))
-    assert done.stdout.strip() == "stripped/00_start_here.ipynb"
-    copy = nbformat.read(tmp_path / "stripped" / "00_start_here.ipynb", as_version=4)
-    assert not any(cell.get("outputs") for cell in copy.cells)
+def test_strip_needs_to_know_which():
+    done = course("strip")
+    assert done.status == 1
+    assert "course strip --all" in done.errors
