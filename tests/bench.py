@@ -37,9 +37,10 @@ from PIL import Image
 from scipy.stats import binomtest
 from torch import nn
 
-from utils.data import dataset, presized
+from utils.data import dataset
 from utils.device import HalfPrecision, machine, use_device
 from utils.models import efficientnet_lite0, packaged_weights
+from utils.presize import presized
 from utils.recipe import Recipe, recipe
 
 LARGE = 500  # pixels on the longer side, as the public pet photos have

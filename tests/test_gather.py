@@ -17,7 +17,6 @@ from PIL import Image
 from serve import serve
 
 from utils import gather as module
-from utils.data import presized
 from utils.gather import (
     BROKEN,
     GONE,
@@ -29,6 +28,7 @@ from utils.gather import (
     search_images,
 )
 from utils.images import check_images, open_image
+from utils.presize import presized
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 

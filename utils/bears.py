@@ -23,12 +23,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from utils import models
-from utils.data import presized
 from utils.images import usable_images
 from utils.models import efficientnet_lite0
 from utils.paths import course_cache, file_lock
+from utils.presize import presized
 from utils.recipe import recipe
-from utils.workspace import train_valid
+from utils.splits import train_valid
 
 SEED = 1
 KEPT = 10  # models of 19 MB, the newest; other pictures, seeds and settings have their own

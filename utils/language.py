@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from utils.data import DataError, dataset
-from utils.workspace import SEED, VALID_PCT
+from utils.splits import SEED, VALID_PCT
 
 COLUMNS = ["label", "text", "is_valid"]
 

@@ -72,7 +72,7 @@ class Project:
 
     def batch_size(self, wanted: int = 16) -> int:
         """`wanted`, or fewer where there are fewer pictures to learn from."""
-        from utils.workspace import fitting_batch
+        from utils.splits import fitting_batch
 
         return fitting_batch(wanted, sum(self.counts("train").values()))
 
@@ -86,7 +86,7 @@ class Project:
 
         Raises `DataError` where nothing could be learned from it, as after much cleaning.
         """
-        from utils.workspace import worries
+        from utils.splits import worries
 
         counts = self.counts()
         for label, count in counts.items():
@@ -150,7 +150,7 @@ def new_project(name: str, data: Path, chapter: str = "02", into: Path = PROJECT
     folder without pictures of two kinds to learn from and to judge by.
     """
     from utils.images import check_images
-    from utils.workspace import divide, read_folders
+    from utils.splits import divide, read_folders
 
     if not re.fullmatch(rf"\w[\w -]{{,{LONGEST - 1}}}", name):
         raise ProjectError(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fastai.torch_core import default_device
 
+from utils.splits import SEED, VALID_PCT, fair_split, fitting_batch
 from utils.timings import say_seconds
-from utils.workspace import SEED, VALID_PCT, fair_split, fitting_batch
 
 SIZE, BATCH, RATE = 160, 16, 5e-3
 ON_A_CARD = 64  # a batch for a graphics card, if there are enough pictures for many of them

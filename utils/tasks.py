@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from utils.data import resolve_source
-from utils.workspace import dataset_or_sample
+from utils.data import dataset_or_sample, resolve_source
 
 # fastai makes tensors of pandas' columns, which pandas 3 hands out read-only; it only reads them.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

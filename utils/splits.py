@@ -1,20 +1,28 @@
-"""Sets arranged for a chapter: parts to train on and to judge by, and a copy to clean."""
+"""Sets divided into parts to train on and to judge by, and a copy of one to clean."""
 
 import random
 import shutil
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import torch
 from fastai.data.transforms import RandomSplitter, get_image_files
 
-from utils.common import split_of
-from utils.data import DataError, dataset, resolve_source, source_label
+from utils.common import listed, made_whole, split_of, write_whole
+from utils.data import (
+    DataError,
+    dataset,
+    dataset_or_sample,
+    is_the_courses,
+    resolve_source,
+    source_label,
+)
 from utils.images import check_images
 from utils.paths import course_cache, course_home, file_lock
 
@@ -24,18 +32,7 @@ FEW = 10  # pictures of a label; with fewer, hardly any are left to judge by
 FEW_JUDGED = 20  # pictures to judge by
 UNEVEN = 5  # times as many pictures of one label as of another
 DEFECTS = "defects.csv"
-
-
-def _is_sample() -> bool:
-    return source_label() in ("sample", "full")
-
-
-def _folder(parent: Path, name: str) -> Path:
-    """Where a set's arrangement is kept; two folders of yours with one name do not share it."""
-    own = "" if _is_sample() else f"-{zlib.crc32(resolve_source().encode()):08x}"
-    folder = parent / f"{source_label()}{own}-{name}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return folder
+Key = TypeVar("Key", Path, int)
 
 
 # --- how folders of pictures are meant --------------------------------------------------------
@@ -80,19 +77,19 @@ def read_folders(root: Path, files: Iterable[Path]) -> tuple[dict[Path, Place], 
     return places, [f"Looked for the labels inside {through}."] if wrappers else []
 
 
-def held_out(labels: Mapping[Path, str]) -> set[Path]:
-    """The pictures to judge by: a fifth of each label, at least one, and never a label's last.
+def held_out(labels: Mapping[Key, str]) -> set[Key]:
+    """What to judge by, files or row numbers: a fifth of each label, one at least, never the last.
 
     They are drawn by lot, always the same ones, so that errors before and after cleaning can be
     compared.
     """
     groups = defaultdict(list)
-    for file in sorted(labels):
-        groups[labels[file]].append(file)
+    for key in sorted(labels):
+        groups[labels[key]].append(key)
     judged = set()
-    for files in groups.values():
-        random.Random(SEED).shuffle(files)
-        judged |= {*files[: max(1, round(VALID_PCT * len(files)))]} if len(files) > 1 else set()
+    for keys in groups.values():
+        random.Random(SEED).shuffle(keys)
+        judged |= {*keys[: max(1, round(VALID_PCT * len(keys)))]} if len(keys) > 1 else set()
     return judged
 
 
@@ -120,10 +117,8 @@ def divide(
     return parts, said, worries(*counts.values())
 
 
-def _names(labels: Collection[str]) -> str:
-    """The first three of `labels`, and how many more there are."""
-    first, more = sorted(labels)[:3], len(labels) - 3
-    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
+def _names(labels: Iterable[str]) -> str:
+    return listed(sorted(labels), 3)
 
 
 def worries(learned: Mapping[str, int], judged: Mapping[str, int]) -> list[str]:
@@ -156,10 +151,7 @@ def worries(learned: Mapping[str, int], judged: Mapping[str, int]) -> list[str]:
             "about that: add at least one of each."
         )
     if few := [label for label, count in counts.items() if count < FEW]:
-        found.append(
-            f"fewer than {FEW} pictures of {_names(few)}: expect many errors there, and gather "
-            "more."
-        )
+        found.append(f"fewer than {FEW} pictures of {_names(few)}: expect many errors there.")
     if (total := sum(judged.values())) < FEW_JUDGED:
         found.append(
             f"with {total} to judge by, a single picture moves the error rate by {1 / total:.0%}: "
@@ -173,10 +165,7 @@ def worries(learned: Mapping[str, int], judged: Mapping[str, int]) -> list[str]:
         )
     spelt = Counter(label.casefold() for label in counts)
     if alike := [label for label in counts if spelt[label.casefold()] > 1]:
-        found.append(
-            f"the labels {_names(alike)} differ in capitals only: if they mean the same, put their "
-            "pictures into one folder."
-        )
+        found.append(f"the labels {_names(alike)} differ in capitals only: do they mean the same?")
     return found
 
 
@@ -214,7 +203,7 @@ def fair_split(labels: Sequence[object]) -> dict[str, float]:
             break
     valid_pct, seed, learned, judged = drawn[min(drawn)]
     notes = worries(learned, judged)
-    if not _is_sample():
+    if not is_the_courses():
         print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
     return {"valid_pct": valid_pct, "seed": seed}
 
@@ -243,41 +232,17 @@ def _own_parts(name: str) -> tuple[dict[str, Path], list[str]]:
     usable = {file: label for file, label in labels.items() if file not in broken}
     parts, divided, notes = divide(usable, places)
     rows = {}
-    for file in labels:
-        if part := parts.get(file, "train" if file in broken else ""):
-            rest = "_".join([*places[file].folders[1:], file.name])
-            rows[f"{part}/{labels[file]}/{rest}"] = file
+    for file, part in (parts | dict.fromkeys(broken, "train")).items():
+        rest = "_".join([*places[file].folders[1:], file.name])
+        rows[f"{part}/{labels[file]}/{rest}"] = file
     return rows, [*said, *divided, *(f"note: {note}" for note in notes)]
 
 
-def _parts(name: str) -> tuple[dict[str, Path], list[str]]:
-    """Where each picture to learn from and to judge by goes, and sentences about that."""
-    if not _is_sample():
-        return _own_parts(name)
-    sets = {"train": dataset(name), "valid": dataset(f"{name}_exam")}
-    return {
-        f"{part}/{file.relative_to(root).as_posix()}": file
-        for part, root in sets.items()
-        for file in sorted(get_image_files(root))
-    }, []
-
-
-def _lay_out(parts: dict[str, Path], folder: Path) -> None:
-    """Copy each file to its place in `folder`, which appears whole or not at all."""
-    scratch = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
-    for place, file in parts.items():
-        target = scratch / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch.rename(folder)
-
-
-def _state(parts: dict[str, Path]) -> str:
-    """Changes when a file of the set is added, removed or edited."""
-    stats = {place: file.stat() for place, file in parts.items()}
-    return "\n".join(f"{place} {s.st_size} {s.st_mtime_ns}" for place, s in stats.items())
+def _folder(parent: Path, name: str) -> Path:
+    """Where a set's parts are kept; two folders of yours with one name do not share it."""
+    own = "" if is_the_courses() else f"-{zlib.crc32(resolve_source().encode()):08x}"
+    parent.mkdir(exist_ok=True)
+    return parent / f"{source_label()}{own}-{name}"
 
 
 def train_valid(name: str) -> Path:
@@ -289,20 +254,28 @@ def train_valid(name: str) -> Path:
     again when the set changes, so never edit it: see `my_copy`. Raises `DataError` as `dataset`
     does, and for a set from which nothing could be learned.
     """
-    folder, said = _train_valid(name)
-    print(*said, sep="\n", end="\n" if said else "")
-    return folder
-
-
-def _train_valid(name: str) -> tuple[Path, list[str]]:
-    parts, said = _parts(name)
+    if is_the_courses():
+        roots = {"train": dataset(name), "valid": dataset(f"{name}_exam")}
+        files = {
+            f"{part}/{file.relative_to(root).as_posix()}": file
+            for part, root in roots.items()
+            for file in sorted(get_image_files(root))
+        }
+    else:
+        files, said = _own_parts(name)
+        print(*said, sep="\n", end="\n" if said else "")
     folder = _folder(course_cache() / "train_valid", name)
-    stamp, state = folder.with_name(f"{folder.name}.txt"), _state(parts)
+    stats = {place: file.stat() for place, file in files.items()}
+    state = "\n".join(f"{place} {s.st_size} {s.st_mtime_ns}" for place, s in stats.items())
+    memory = Path(f"{folder}.txt")  # what the copy was made of
     with file_lock(f"{folder}.lock"):
-        if not (folder.is_dir() and stamp.exists() and stamp.read_text("utf-8") == state):
-            _lay_out(parts, folder)
-            stamp.write_text(state, "utf-8")
-    return folder, said
+        if not (folder.is_dir() and memory.exists() and memory.read_text("utf-8") == state):
+            with made_whole(folder) as part:
+                for place, file in files.items():
+                    (part / place).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, part / place)
+            write_whole(memory, state)
+    return folder
 
 
 def my_copy(name: str) -> Path:
@@ -311,12 +284,12 @@ def my_copy(name: str) -> Path:
     It is in the course's home (`COURSE_HOME`), so it outlives restarts and new versions. To begin
     afresh, delete the folder and the one beside it that ends in `.cleaning`.
     """
-    source, _ = _train_valid(name)
     folder = _folder(course_home() / "sets", name)
     with file_lock(f"{folder}.lock"):
         if not folder.exists():
-            files = get_image_files(source)
-            _lay_out({file.relative_to(source).as_posix(): file for file in files}, folder)
+            source = train_valid(name)
+            with made_whole(folder) as part:
+                shutil.copytree(source, part, copy_function=shutil.copyfile)
     return folder
 
 
@@ -327,7 +300,7 @@ def known_defects(name: str) -> pd.DataFrame | None:
     file that a copy is a copy of.
     """
     path = dataset(name) / DEFECTS
-    return pd.read_csv(path, keep_default_na=False) if _is_sample() and path.exists() else None
+    return pd.read_csv(path, keep_default_na=False) if is_the_courses() and path.exists() else None
 
 
 def conditions() -> Path:
@@ -336,18 +309,3 @@ def conditions() -> Path:
     A folder of your own without `bears_conditions` gets the course's, and a sentence that says so.
     """
     return dataset_or_sample("bears_conditions")
-
-
-def dataset_or_sample(name: str, sample: str | None = None) -> Path:
-    """`dataset(name)`; where a folder of your own has not this set, the sample, and a sentence.
-
-    `sample` is the set that stands in, where it has another name.
-    """
-    try:
-        return dataset(name)
-    except DataError:
-        if _is_sample():
-            raise
-    sample = sample or name
-    print(f"Your folder has no {name}; the course's own {sample} is used.")
-    return dataset(sample, "sample")

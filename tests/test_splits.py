@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from utils.data import DataError, dataset
-from utils.workspace import (
+from utils.splits import (
     conditions,
     fair_split,
     fitting_batch,
