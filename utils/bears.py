@@ -18,11 +18,11 @@ from fastai.torch_core import set_seed
 from fastai.vision.augment import Resize, ResizeMethod
 from fastai.vision.data import ImageBlock
 from fastai.vision.learner import vision_learner
-from filelock import BaseFileLock
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model, save
 
 from utils import models
+from utils.common import write_whole
 from utils.images import usable_images
 from utils.models import efficientnet_lite0
 from utils.paths import course_cache, file_lock
@@ -62,13 +62,13 @@ def train_bears(path: Path | None = None, seed: int = SEED) -> Learner:
     path = presized(path or train_valid("bears"))
     learn = bear_learner(path, seed)
     file = _place(learn, seed)
-    with _lock():  # whoever comes second waits for the first, and takes its model
+    with file_lock(course_cache() / "bears.lock"):  # the second takes the model of the first
         if _is_loaded(learn, file):
             print("The bear model that was trained earlier on these pictures is used.")
         else:
             how = recipe(_pictures(learn))
             learn.fine_tune(how.epochs, how.lr)
-            _keep(learn, file)
+            keep_bears(learn, seed)
             learn = bear_learner(path, seed)  # its optimizer has made no step, as when taken
             _is_loaded(learn, file)
     learn.model.to(memory_format=torch.channels_last)  # as training leaves it: 4 times as fast
@@ -76,13 +76,12 @@ def train_bears(path: Path | None = None, seed: int = SEED) -> Learner:
 
 
 def keep_bears(learn: Learner, seed: int = SEED) -> None:
-    """Keep a model that chapter 03 trained on its page, for `train_bears` to take."""
-    with _lock():
-        _keep(learn, _place(learn, seed))
-
-
-def _lock() -> BaseFileLock:
-    return file_lock(course_cache() / "bears.lock")
+    """Keep a model that chapter 03 trained on its page, for `train_bears`; the oldest one goes."""
+    file = _place(learn, seed)
+    file.parent.mkdir(exist_ok=True)
+    write_whole(file, save({name: t.contiguous() for name, t in learn.model.state_dict().items()}))
+    for old in sorted(file.parent.glob("*.safetensors"), key=os.path.getmtime)[:-KEPT]:
+        old.unlink(missing_ok=True)
 
 
 def _pictures(learn: Learner) -> list[Path]:
@@ -112,13 +111,3 @@ def _is_loaded(learn: Learner, file: Path) -> bool:
     except (FileNotFoundError, SafetensorError):
         return False
     return True
-
-
-def _keep(learn: Learner, file: Path) -> None:
-    """Write the model whole or not at all, and let the oldest go."""
-    file.parent.mkdir(exist_ok=True)
-    scratch = file.with_suffix(".part")
-    save_model(learn.model, str(scratch))
-    scratch.replace(file)
-    for old in sorted(file.parent.glob("*.safetensors"), key=os.path.getmtime)[:-KEPT]:
-        old.unlink()

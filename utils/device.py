@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import psutil
 import torch
 from fastai.callback.channelslast import ChannelsLast
@@ -71,42 +72,28 @@ def pick_workers(device: str, cores: int, memory_free: int, shared_free: int) ->
     (`/dev/shm`, through which workers hand over batches) hold them: a worker that finds too
     little of either is what "DataLoader worker killed" is about. All sizes in bytes.
     """
-    methods = multiprocessing.get_all_start_methods()
-    if (
-        device == "cpu"
-        or (multiprocessing.get_start_method(allow_none=True) or methods[0]) != "fork"
-    ):
+    first = multiprocessing.get_all_start_methods()[0]  # what is used, unless another is set
+    if device == "cpu" or (multiprocessing.get_start_method(allow_none=True) or first) != "fork":
         return 0
     by_memory = int(min(memory_free, 4 * shared_free) // MEMORY_PER_WORKER)
     return max(0, min(8, cores - 1, by_memory))
-
-
-def _cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _shared_memory_free() -> int:
-    shared = Path("/dev/shm")
-    return shutil.disk_usage(shared).free if shared.exists() else psutil.virtual_memory().available
 
 
 def machine() -> Machine:
     """What this machine offers, with the settings chosen for it."""
     device = pick_device()
     memory = psutil.virtual_memory()
-    cores = _cores()
-    on_cuda = device == "cuda"
+    shared = Path("/dev/shm")
+    shared_free = shutil.disk_usage(shared).free if shared.exists() else memory.available
+    cores = joblib.cpu_count()  # that this process may use: a container has its share of them
     return Machine(
         device=device,
-        device_title=torch.cuda.get_device_name() if on_cuda else "CPU",
+        device_title=torch.cuda.get_device_name() if device == "cuda" else "CPU",
         cores=cores,
         memory=memory.total,
         memory_free=memory.available,
-        workers=pick_workers(device, cores, memory.available, _shared_memory_free()),
-        precision="mixed 16-bit" if on_cuda else "32-bit",
+        workers=pick_workers(device, cores, memory.available, shared_free),
+        precision="mixed 16-bit" if device == "cuda" else "32-bit",
     )
 
 
@@ -116,9 +103,8 @@ def use_device() -> Machine:
     on_cuda = here.device == "cuda"
     default_device(use=on_cuda)
     defaults.cpus = here.workers
-    ours = [ChannelsLast, HalfPrecision] if on_cuda else [ChannelsLast]
     others = [cb for cb in defaults.callbacks if cb not in (ChannelsLast, HalfPrecision)]
-    defaults.callbacks = others + ours
+    defaults.callbacks = [*others, ChannelsLast, *([HalfPrecision] if on_cuda else [])]
     return here
 
 
@@ -126,7 +112,7 @@ def banner(notebook: str) -> None:
     """Say what this chapter runs on, and set it up: the first cell of every chapter."""
     here = use_device()
     loading = f"{here.workers} processes load" if here.workers else "the main process loads"
-    print(f"{notebook}")
+    print(notebook)
     print(
         f"  device  {here.device_title}, {here.cores} cores, {here.memory / GIGABYTE:.0f} GB of "
         f"memory ({here.memory_free / GIGABYTE:.0f} GB free)"

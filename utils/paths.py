@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory, TemporaryFile, gettempdir
 from zlib import crc32
 
 import platformdirs
-from filelock import BaseFileLock, FileLock, SoftFileLock
+from filelock import BaseFileLock, FileLock
 
 from utils.common import CourseError
 
@@ -85,11 +85,9 @@ def file_lock(path: Path | str, timeout: float = -1) -> BaseFileLock:
     still goes with its process.
     """
     path = Path(path).absolute()
-    elsewhere = Path(gettempdir(), f"whole-game-{crc32(str(path).encode()):08x}.lock")
-    for place in (path, elsewhere):
-        if has_locks(place.parent):
-            return FileLock(place, timeout)
-    return SoftFileLock(f"{path}.held", timeout)  # a file that is the lock by being there
+    if not has_locks(path.parent):
+        path = Path(gettempdir(), f"whole-game-{crc32(str(path).encode()):08x}.lock")
+    return FileLock(path, timeout)
 
 
 def has_locks(folder: Path) -> bool:

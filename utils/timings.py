@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from utils.common import write_whole
 from utils.paths import DATA, course_cache
 
 STORED = DATA / "timings.json"  # written by `course store`, on two cores
@@ -11,24 +12,20 @@ STORED = DATA / "timings.json"  # written by `course store`, on two cores
 def _read(path: Path) -> dict[str, float]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or cut short by a kill
+    except (OSError, ValueError):  # none yet
         return {}
-
-
-def _own() -> Path:
-    return course_cache() / "timings.json"
 
 
 def seconds_of(notebook: str) -> float | None:
     """Seconds for a whole run of `notebook`: as last measured here, else as stored, else None."""
-    return _read(_own()).get(notebook) or _read(STORED).get(notebook)
+    return (_read(STORED) | _read(course_cache() / "timings.json")).get(notebook)
 
 
 def record_seconds(notebook: str, seconds: float, stored: bool = False) -> None:
     """Keep what a run took, on this machine or (`stored`) in the repository."""
-    path = STORED if stored else _own()
+    path = STORED if stored else course_cache() / "timings.json"
     times = _read(path) | {notebook: round(seconds)}
-    path.write_text(json.dumps(times, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(times, indent=1, sort_keys=True) + "\n")
 
 
 def say_seconds(seconds: float | None) -> str:
