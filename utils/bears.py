@@ -1,6 +1,7 @@
 """The bear model: the recipe of chapter 03, trained once on a machine for whatever needs one."""
 
 import hashlib
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -92,7 +93,7 @@ def _place(learn: Learner, seed: int) -> Path:
     """Where a model is kept: another name for all that would make it another model."""
     dl, files = learn.dls.train, _pictures(learn)
     parts = [
-        *(Path(module.__file__).read_bytes() for module in (sys.modules[__name__], models)),
+        *(inspect.getsource(module) for module in (sys.modules[__name__], models)),
         *(recipe(files, quiet=True), dl.after_item, dl.after_batch, dl.bs),
         *((file.parts[-3:], hashlib.sha256(file.read_bytes()).digest()) for file in files),
         *(seed, os.environ.get("COURSE_SEED_SHIFT", "0")),

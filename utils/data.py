@@ -47,7 +47,7 @@ class DataSet:
 
     name: str
     title: str
-    url_attr: str | None  # which of fastai's `URLs` is the full public set; None: there is none
+    url_attr: str  # which of fastai's `URLs` is the full public set; "": there is none
     layout: str  # where its files are; a picture may have any picture's suffix
 
     @property
@@ -80,15 +80,15 @@ SETS = {
     entry.name: entry
     for entry in [
         DataSet("pets", "cats and dogs", "PETS", "images/*.jpg"),
-        DataSet("bears", "bears of three kinds, as gathered", None, "*/*.jpg"),
-        DataSet("bears_exam", "the same three, checked, to judge by", None, "*/*.jpg"),
-        DataSet("bears_conditions", "bears in the dark, in snow, …", None, "*/**/*.jpg"),
+        DataSet("bears", "bears of three kinds, as gathered", "", "*/*.jpg"),
+        DataSet("bears_exam", "the same three, checked, to judge by", "", "*/*.jpg"),
+        DataSet("bears_conditions", "bears in the dark, in snow, …", "", "*/**/*.jpg"),
         DataSet("mnist_sample", "handwritten threes and sevens", "MNIST_SAMPLE", "train/*/*.png"),
         DataSet("mnist", "handwritten digits, all ten", "MNIST", "training/*/*.png"),
         DataSet("camvid", "scenes with masks", "CAMVID_TINY", "images/*.png"),
-        DataSet("noses", "bears, and where their noses are", None, "images/*.jpg"),
+        DataSet("noses", "bears, and where their noses are", "", "images/*.jpg"),
         DataSet("planet", "pictures with several labels", "PLANET_TINY", "labels.csv"),
-        DataSet("penguins", "penguins, measured", None, "penguins.csv"),
+        DataSet("penguins", "penguins, measured", "", "penguins.csv"),
         DataSet("adult", "incomes from a census", "ADULT_SAMPLE", "adult.csv"),
         DataSet("ml", "ratings of films", "ML_SAMPLE", "ratings.csv"),
         DataSet("imdb", "reviews of films", "IMDB_SAMPLE", "texts.csv"),

@@ -89,8 +89,7 @@ def opened(source: Path | str | bytes) -> Iterator[Image.Image]:
     """
     head = b""
     try:
-        is_path = isinstance(source, (str, Path))
-        with Path(source).open("rb") if is_path else BytesIO(source) as stream:
+        with BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
             head = stream.read(1024)
             if not head:
                 raise ImageError("empty", "This file is empty (0 bytes): copy or upload it again.")

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from utils.data import DataError, dataset
-from utils.splits import SEED, VALID_PCT
+from utils.splits import held_out
 
 COLUMNS = ["label", "text", "is_valid"]
 
@@ -42,7 +41,7 @@ def _set_aside(texts: pd.DataFrame, path: Path) -> pd.Series:
     """The column is_valid as true or false, or a drawn one when there is none."""
     if "is_valid" not in texts:
         print(f"{path.name} has no column is_valid: a fifth of its rows is set aside.")
-        return pd.Series(np.random.default_rng(SEED).random(len(texts)) < VALID_PCT)
+        return pd.Series(texts.index.isin(held_out(dict(enumerate(texts.label)))))
     words = texts.is_valid.astype(str).str.strip().str.lower()
     if wrong := sorted(set(words) - {"true", "false", "1", "0"}):
         raise DataError(f"{path} has {wrong[0]!r} in its column is_valid: write True or False.")

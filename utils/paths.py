@@ -13,10 +13,8 @@ from filelock import BaseFileLock, FileLock
 
 from utils.common import CourseError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows, whose network disks have locks
-    fcntl = None
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -95,7 +93,9 @@ def has_locks(folder: Path) -> bool:
 
     SQLite and filelock use one kind of lock each. Where nothing can be written, none is asked for.
     """
-    for lock in (fcntl.lockf, fcntl.flock) if fcntl else ():
+    if sys.platform == "win32":  # whose network disks have locks
+        return True
+    for lock in (fcntl.lockf, fcntl.flock):
         try:
             # Never a file in use: closing it would let go of the locks that others hold on it.
             with TemporaryFile(dir=folder) as file:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -53,7 +53,8 @@ def read_folders(root: Path, files: Iterable[Path]) -> tuple[dict[Path, Place], 
     Up to two folders around all classes are looked through.
     """
     folders = {file: file.relative_to(root).parts[:-1] for file in files}
-    splits, wrappers = dict.fromkeys(folders, ""), []
+    splits = dict.fromkeys(folders, "")
+    wrappers: list[str] = []
     for level in range(3):
         meant = {file: split_of("".join(f[level : level + 1])) for file, f in folders.items() if f}
         if (
@@ -83,13 +84,14 @@ def held_out(labels: Mapping[Key, str]) -> set[Key]:
     They are drawn by lot, always the same ones, so that errors before and after cleaning can be
     compared.
     """
-    groups = defaultdict(list)
+    groups: dict[str, list[Key]] = defaultdict(list)
     for key in sorted(labels):
         groups[labels[key]].append(key)
-    judged = set()
-    for keys in groups.values():
-        random.Random(SEED).shuffle(keys)
-        judged |= {*keys[: max(1, round(VALID_PCT * len(keys)))]} if len(keys) > 1 else set()
+    judged: set[Key] = set()
+    for group in groups.values():
+        random.Random(SEED).shuffle(group)
+        if len(group) > 1:
+            judged.update(group[: max(1, round(VALID_PCT * len(group)))])
     return judged
 
 
@@ -157,7 +159,7 @@ def worries(learned: Mapping[str, int], judged: Mapping[str, int]) -> list[str]:
             f"with {total} to judge by, a single picture moves the error rate by {1 / total:.0%}: "
             "it says little about other pictures."
         )
-    most, least = max(counts, key=counts.get), min(counts, key=counts.get)
+    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[most] > UNEVEN * counts[least]:
         found.append(
             f"there are {counts[most]} pictures of {most} and {counts[least]} of {least}: a model "
@@ -178,26 +180,26 @@ def fitting_batch(wanted: int, n_train: int) -> int:
     return max(2, min(wanted, n_train))
 
 
-def fair_split(labels: Sequence[object]) -> dict[str, float]:
+def fair_split(labels: Sequence[object]) -> dict[str, Any]:
     """`valid_pct` and `seed` for fastai's `RandomSplitter`: 0.2 and 42, wherever they do.
 
     Where they would leave a label out of either part, as with few pictures, others that do not;
     a label with one picture is learned from. On a folder of your own it prints what about the
     numbers should worry you. Raises `DataError` as `worries` does.
     """
-    labels = [str(label) for label in labels]
-    twice = {label for label, count in Counter(labels).items() if count > 1}
-    if labels and not twice:
+    names = [str(label) for label in labels]
+    twice = {name for name, count in Counter(names).items() if count > 1}
+    if names and not twice:
         raise DataError(
-            f"There is one picture each of {_names(labels)} here, so none of them can be set "
+            f"There is one picture each of {_names(names)} here, so none of them can be set "
             "aside: add one of each."
         )
-    drawn = {}
+    drawn: dict[tuple[int, int], tuple] = {}  # what each of the first tries leaves out → it
     for valid_pct, seed in product((VALID_PCT, 1 / 3, 1 / 2), range(SEED, SEED + 100)):
         with torch.random.fork_rng(devices=[]):
-            parts = RandomSplitter(valid_pct, seed)(labels)
-        learned, judged = (Counter(labels[n] for n in part) for part in parts)
-        missing = len(set(labels) - {*learned}), len(twice - {*judged})
+            parts = RandomSplitter(valid_pct, seed)(names)
+        learned, judged = (Counter(names[n] for n in part) for part in parts)
+        missing = len({*names} - {*learned}), len(twice - {*judged})
         drawn.setdefault(missing, (valid_pct, seed, learned, judged))
         if missing == (0, 0):
             break
