@@ -9,7 +9,7 @@ import pytest
 from tests.typed import course
 from utils.quiz import load_bank
 from utils.quiz.journal import Journal
-from utils.quiz.review import record_review
+from utils.quiz.schedule import record_review
 
 RIGHT = "metric: for people to judge the model. loss: for SGD to update the parameters"
 

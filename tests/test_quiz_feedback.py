@@ -354,7 +354,7 @@ def test_choice(tmp_path, text, outcome):
      ("def double(x): return x", "wrong"), ("def double(x)", "wrong"), ("?", "blank")],
 )  # fmt: skip
 def test_code(tmp_path, text, outcome):
-    pytest.importorskip("utils.quiz.sandbox", reason="the sandbox is not there yet")
+    pytest.importorskip("utils.quiz.run_code", reason="no code is run yet")
     question = short_question(
         tmp_path,
         kind="code",

@@ -22,8 +22,7 @@ from rich.table import Table
 
 from utils.common import CourseError, printable
 from utils.paths import NOTEBOOKS, PROJECTS, ROOT, chapter, chapters, course_home, model_folder
-from utils.quiz import load_bank
-from utils.quiz import review as schedule
+from utils.quiz import load_bank, schedule
 from utils.quiz.bank import Question
 from utils.quiz.feedback import Feedback
 from utils.quiz.journal import Journal

@@ -3,51 +3,50 @@
 Every method that writes returns only when the words are on the disk. Nothing is ever changed or
 deleted: each answer, draft, guess and review is an event, and what holds now is read from them.
 
-SQLite's plain rollback journal is used, not its write-ahead log: it is as durable, a learner writes
-once a minute at most, the learner can copy or synchronise one file instead of three, and it is safe
-on the network folders that shared notebook servers keep homes on. Where such a disk has no locks,
-SQLite makes a folder beside the file for as long as it writes. A connection lives for one
-operation, so a fork, a thread, a dead kernel or a file that was moved away holds nothing open.
+SQLite's plain rollback journal is used, not its write-ahead log: it is as durable, and safe on the
+network folders that shared notebook servers keep homes on. One process at a time is at the file,
+by a lock that works on such a disk where SQLite's own do not. A connection lives for one operation,
+so a fork, a thread, a dead kernel or a file that was moved away holds nothing open.
 """
 
 import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from errno import ENOSPC
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
-from utils.common import CourseError
-from utils.paths import FolderError, course_home, has_locks
+from utils.common import CourseError, made_whole, write_whole
+from utils.paths import FolderError, course_home, file_lock, has_locks
 
-NAME = "answers.sqlite3"
 SCORES = {"right": 1.0, "partial": 0.5, "wrong": 0.0, "blank": 0.0}
 WAIT = 10.0  # seconds to wait for another kernel that is writing
-SIBLINGS = ("", "-journal", "-wal", "-shm")  # the file and what SQLite may keep beside it
-DAMAGE = (
-    "not a database",
-    "malformed",
-    "unsupported file format",
-)  # how SQLite says it; Python 3.10 has no error codes yet
+COPY_EVERY = 60.0  # seconds, while a kernel writes
+# How SQLite says that a file is damaged; Python 3.10 has no error codes yet.
+DAMAGE = ("malformed", "not a database", "unsupported file format", "not decode")
+VERSION = 2
+SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL,
+    key TEXT NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind, key);
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+INSERT = "INSERT INTO events (at, kind, key, body, checksum) VALUES (?, ?, ?, ?, ?)"
+SELECT = "SELECT at, kind, key, body, checksum FROM events"
 
+Event = tuple[str, str, str, dict[str, Any]]  # at, kind, key, and a body of what the kind needs
 T = TypeVar("T")
 
 
 class JournalError(CourseError):
     """Nothing was written; the message says why, what is safe and what to do."""
-
-
-class _Damaged(Exception):
-    """The file is there and cannot be read as a database."""
-
-
-# The last: Python cannot decode what SQLite says when a name in a damaged file is no text.
-DATABASE_ERRORS = (_Damaged, sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
@@ -69,89 +68,32 @@ class Guess:
     """A guess made before a cell and, once the cell has run, what it showed."""
 
     text: str
-    at: str  # UTC, ISO 8601
     shown: str | None = None
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of the journal; `body` holds what its `kind` needs."""
-
-    id: int
-    at: str
-    kind: str
-    key: str
-    body: dict
-
-
-def _create_answers(db: sqlite3.Connection) -> None:
-    db.execute(
-        "CREATE TABLE answers (id INTEGER PRIMARY KEY, question_id TEXT NOT NULL,"
-        " answer TEXT NOT NULL, outcome TEXT NOT NULL, score REAL NOT NULL, at TEXT NOT NULL)"
-    )
-
-
-def _answers_to_events(db: sqlite3.Connection) -> None:
-    """Version 2 keeps every kind of event in one table, so a new kind needs no new version."""
-    db.execute(
-        "CREATE TABLE events (id INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL,"
-        " key TEXT NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL)"
-    )
-    db.execute("CREATE INDEX events_by_kind ON events (kind, key)")
-    rows = db.execute(f"{ALL_OF_VERSION_1} ORDER BY id").fetchall()
-    db.executemany(INSERT, [_event_of_answer(row[1:]) for row in rows])
-    db.execute("DROP TABLE answers")
-
-
-ALL = "SELECT id, at, kind, key, body, checksum FROM events"
-ALL_OF_VERSION_1 = "SELECT id, at, question_id, answer, outcome, score FROM answers"
-# MIGRATIONS[n] takes a file of version n to version n + 1, inside one transaction.
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_create_answers, _answers_to_events]
-INSERT = "INSERT INTO events (at, kind, key, body, checksum) VALUES (?, ?, ?, ?, ?)"
-
-
-def _event_of_answer(row: Sequence) -> tuple:
-    at, question_id, answer, outcome, score = row
-    body = {"answer": answer, "outcome": outcome, "score": score, "source": "version 1"}
-    return _row("answer", question_id, body, at)
-
-
-def _row(kind: str, key: str, body: dict, at: str) -> tuple:
-    # ASCII-escaped JSON: half an emoji, a NUL or any other text a browser sends can be kept.
-    texts = at, kind, key, json.dumps(body)
-    return *texts, _checksum(texts)
-
-
-def _checksum(texts: Iterable) -> int:
-    """What shows that bytes inside a text have changed, which SQLite does not notice."""
-    return crc32("\0".join(map(str, texts)).encode("utf-8", "replace"))
-
-
-def _is_sound(row: Sequence) -> bool:
-    return _checksum(row[:4]) == row[4]
 
 
 class Journal:
     """The file of answers at `path` (default: `answers.sqlite3` in `course_home()`).
 
-    `notices` holds what the learner should be told once, for example that a damaged file was set
-    aside. Raises `JournalError` when the file is from a newer course or cannot be made at all; a
-    file that can be read but not written opens, and each attempt to write raises `JournalError`.
+    `notices` holds what the learner should be told once: that a damaged file was set aside. Raises
+    `JournalError` when the file is from a newer course or cannot be made at all; a file that can be
+    read but not written opens, and each attempt to write raises `JournalError`.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         """Open the file, or begin one."""
         self.notices: list[str] = []
         try:
-            self.path = Path(path) if path else course_home(to_write=False) / NAME
+            self.path = Path(path) if path else course_home(to_write=False) / "answers.sqlite3"
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except FolderError as error:
             raise JournalError(str(error)) from error
         except OSError as error:
-            raise JournalError(_sentence(error, Path(path))) from error
+            raise JournalError(_sentence(error, self.path)) from error
+        self._copy = self.path.with_name(f"{self.path.stem}.copy{self.path.suffix}")
+        self._copy_due = 0.0  # on the monotonic clock
+        self._lock = file_lock(f"{self.path}.lock", WAIT)
         self._has_locks = has_locks(self.path.parent)
-        self._held = _beside(self.path, ".lock")  # the folder, on a disk without locks
-        self._attempt(self._check)
+        self._run(_check)
 
     # -- answers ---------------------------------------------------------------------------------
 
@@ -173,40 +115,37 @@ class Journal:
 
         Raises `KeyError` when the question has no answer yet.
         """
-        if outcome not in SCORES or outcome == "blank":
+        if outcome not in ("right", "partial", "wrong"):
             raise ValueError(f"outcome {outcome!r}: right, partial or wrong")
-        held = self.latest(question_id)
-        if held is None:
-            raise KeyError(f"{question_id} has no answer to overrule")
+        held = self.latest_all()[question_id]
         self._add("overrule", question_id, {"answer_at": held.at, "outcome": outcome})
 
     def latest(self, question_id: str) -> Answer | None:
         """The answer that holds for a question; a blank one does not replace an earlier answer."""
-        return _fold(self.history(question_id)).get(question_id)
+        return self.latest_all(question_id).get(question_id)
 
-    def latest_all(self) -> dict[str, Answer]:
-        """The answer that holds for each question that has one."""
-        return _fold(self._events("answer", "overrule"))
-
-    def history(self, question_id: str) -> list[Event]:
-        """Every answer (blank ones too) and overruling of a question, oldest first."""
-        return self._events("answer", "overrule", key=question_id)
+    def latest_all(self, question_id: str | None = None) -> dict[str, Answer]:
+        """The answer that holds for each question (or this one) that has one."""
+        held: dict[str, Answer] = {}
+        for at, kind, key, body in self._events("answer", "overrule", key=question_id):
+            if kind == "answer" and body["outcome"] != "blank":
+                held[key] = Answer(key, at=at, verdict=body["outcome"], **body)
+            elif kind == "overrule" and key in held and held[key].at == body["answer_at"]:
+                outcome = {"outcome": body["outcome"], "score": SCORES[body["outcome"]]}
+                held[key] = replace(held[key], **outcome, overruled=True)
+        return held
 
     def save_draft(self, question_id: str, text: str) -> None:
         """Keep what is typed but not checked yet."""
-        if self.draft(question_id) != text:
+        if self.drafts(question_id).get(question_id) != text:
             self._add("draft", question_id, {"text": text})
 
-    def draft(self, question_id: str) -> str | None:
-        """What was typed after the last check, if anything."""
-        return self.drafts().get(question_id)
+    def drafts(self, question_id: str | None = None) -> dict[str, str]:
+        """What was typed after the last check, for each question (or this one), if anything."""
+        last = {event[2]: event for event in self._events("answer", "draft", key=question_id)}
+        return {key: body["text"] for key, (_, kind, _, body) in last.items() if kind == "draft"}
 
-    def drafts(self) -> dict[str, str]:
-        """The draft of each question that has one newer than its last answer."""
-        last = {event.key: event for event in self._events("answer", "draft")}
-        return {key: event.body["text"] for key, event in last.items() if event.kind == "draft"}
-
-    # -- guesses and sections --------------------------------------------------------------------
+    # -- guesses, and reviews, whose meaning is the schedule's -------------------------------------
 
     def record_guess(self, key: str, text: str) -> None:
         """Keep a guess made before the cell `key` (`01_pet_classifier/cell-7`) is run."""
@@ -219,26 +158,12 @@ class Journal:
     def guess(self, key: str) -> Guess | None:
         """The last guess for a cell, with what was shown after it."""
         found = None
-        for event in self._events("guess", "reveal", key=key):
-            if event.kind == "guess":
-                found = Guess(event.body["text"], event.at)
+        for _, kind, _, body in self._events("guess", "reveal", key=key):
+            if kind == "guess":
+                found = Guess(body["text"])
             elif found:
-                found = Guess(found.text, found.at, event.body["shown"])
+                found = replace(found, shown=body["shown"])
         return found
-
-    def finish_section(self, notebook: str, section: str) -> None:
-        """Tick a section off."""
-        if section not in self.finished().get(notebook, []):
-            self._add("section", notebook, {"section": section})
-
-    def finished(self) -> dict[str, list[str]]:
-        """The sections ticked off, by notebook, in the order they were."""
-        sections: dict[str, list[str]] = {}
-        for event in self._events("section"):
-            sections.setdefault(event.key, []).append(event.body["section"])
-        return sections
-
-    # -- reviews (their meaning is `review`'s; here they are only kept) ----------------------------
 
     def record_card(self, question_id: str, before: dict | None, card: dict, log: dict) -> None:
         """Keep a review: the card before and after it and the log entry, as fsrs writes them."""
@@ -250,233 +175,141 @@ class Journal:
         One later than `until` does not count: it was kept while the clock was set ahead.
         """
         return {
-            event.key: event.body
-            for event in self._events("review")
-            if not until or datetime.fromisoformat(event.body["card"]["last_review"]) <= until
+            key: body
+            for _, _, key, body in self._events("review")
+            if not until or datetime.fromisoformat(body["card"]["last_review"]) <= until
         }
-
-    def review_log(self, question_id: str) -> list[dict]:
-        """The log entries of a question, oldest first."""
-        return [event.body["log"] for event in self._events("review", key=question_id)]
-
-    # -- events ----------------------------------------------------------------------------------
-
-    def _add(self, kind: str, key: str, body: dict) -> None:
-        row = _row(kind, key, body, datetime.now(timezone.utc).isoformat())
-        self._attempt(lambda: self._insert([row]))
-
-    def _insert(self, rows: list[tuple]) -> None:
-        while True:
-            before = _identity(self.path)
-            with self._open() as db, _transaction(db):
-                db.executemany(INSERT, rows)
-            # Another kernel may have set this very file aside since: then write to its successor.
-            if before in (None, _identity(self.path)):
-                return
-
-    def _events(self, *kinds: str, key: str | None = None) -> list[Event]:
-        marks = ", ".join("?" * len(kinds))
-        query = f"{ALL} WHERE kind IN ({marks})"
-        arguments = list(kinds)
-        if key is not None:
-            query, arguments = query + " AND key = ?", [*kinds, key]
-
-        def read() -> list[tuple]:
-            with self._open() as db:
-                return db.execute(query + " ORDER BY id", arguments).fetchall()
-
-        rows = [row for row in self._attempt(read) if _is_sound(row[1:])]
-        return [Event(*row[:4], json.loads(row[4])) for row in rows]
 
     # -- the file --------------------------------------------------------------------------------
 
+    def _add(self, kind: str, key: str, body: dict) -> None:
+        # ASCII-escaped JSON: half an emoji, a NUL or any other text a browser sends can be kept.
+        texts = datetime.now(timezone.utc).isoformat(), kind, key, json.dumps(body)
+
+        def insert(db: sqlite3.Connection) -> None:
+            db.execute(INSERT, (*texts, _checksum(texts)))
+            if time.monotonic() > self._copy_due:
+                with suppress(OSError, sqlite3.Error, ValueError):  # the answer is safe without it
+                    self._copy_due = time.monotonic() + COPY_EVERY
+                    _copy(db, self._copy, self._has_locks)
+
+        self._run(insert)
+
+    def _events(self, *kinds: str, key: str | None = None) -> list[Event]:
+        which = f" WHERE kind IN ({', '.join('?' * len(kinds))})" + (" AND key = ?" if key else "")
+        return self._run(lambda db: _read(db, which, (*kinds, key) if key else kinds))
+
+    def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Do it with the file held alone; what damage or the disk prevents becomes a sentence."""
+        try:
+            with self._alone():
+                try:
+                    return self._in_file(operation)
+                except (sqlite3.Error, ValueError) as error:
+                    if not _is_damage(error):
+                        raise
+                    self._set_aside()
+                    return self._in_file(operation)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(_sentence(error, self.path)) from error
+
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _alone(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._lock.acquire(poll_interval=0.01))
+            except TimeoutError:
+                raise
+            except OSError:
+                pass  # a disk that is full or can only be read takes no lock
+            yield
+
+    def _in_file(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         with closing(_connect(self.path, self._has_locks)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
+            if version not in (0, VERSION):
                 raise JournalError(
                     f"{self.path} was written by a newer version of the course (format {version},"
-                    f" this one knows {len(MIGRATIONS)}). It was left as it is. Update the course."
+                    f" this one knows {VERSION}). It was left as it is. Update the course."
                 )
-            if version < len(MIGRATIONS):
-                self._migrate(db)
-            yield db
-
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        with _transaction(db):  # asked again inside it: another kernel may have been faster
-            for version in range(db.execute("PRAGMA user_version").fetchone()[0], len(MIGRATIONS)):
-                MIGRATIONS[version](db)
-                db.execute(f"PRAGMA user_version = {version + 1}")
-
-    def _check(self) -> None:
-        """Raise `_Damaged` unless the file is sound, or new."""
-        empty = not self.path.exists() or self.path.stat().st_size == 0
-        if empty and any(_beside(self.path, suffix).exists() for suffix in ("-wal", "-shm")):
-            raise _Damaged  # its head is gone; SQLite would delete the rest
-        with closing(_connect(self.path, self._has_locks)) as db:  # before anything is migrated
-            if db.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
-                raise _Damaged
-        with self._open() as db:
-            if not all(_is_sound(row[1:]) for row in db.execute(ALL)):
-                raise _Damaged
-
-    def _attempt(self, operation: Callable[[], T], repair: bool = True) -> T:
-        """Run `operation`; set a damaged file aside and try again; say all else in a sentence."""
-        held, since = _made(self._held), time.monotonic()
-        deadline = since + (WAIT if self._has_locks else 3 * WAIT)
-        while True:
-            try:
-                return operation()
-            except (*DATABASE_ERRORS, OSError) as error:
-                if repair and _is_damage(error):
-                    self._attempt(self._set_aside, repair=False)
-                    repair = False
-                # SQLite does not wait when two kernels both want to undo a dead one's transaction.
-                elif "locked" in str(error) and time.monotonic() < deadline:
-                    time.sleep(0.01)
-                    if held != _made(self._held):
-                        held, since = _made(self._held), time.monotonic()
-                    elif held and time.monotonic() > since + WAIT:
-                        self._let_go(held)  # SQLite needs moments: who held it so long is dead
-                else:
-                    raise JournalError(_sentence(error, self.path)) from error
-
-    def _let_go(self, held: tuple[int, int]) -> None:
-        """Take away the lock `held` that a process left, on a disk without locks."""
-        with suppress(OSError), TemporaryDirectory(dir=self.path.parent) as folder:
-            taken = Path(folder, self._held.name)
-            self._held.rename(taken)
-            if _made(taken) != held:  # another kernel was faster, and has begun to write
-                taken.rename(self._held)
+            if version == 0:
+                db.executescript(SCHEMA)
+            return operation(db)
 
     def _set_aside(self) -> None:
-        """Move a damaged file to a new name, begin another and copy what can still be read."""
-        repair = _beside(self.path, "-repair")
-        with closing(_connect(repair, self._has_locks)) as lock, _transaction(lock):
-            try:
-                return self._check()  # another kernel has done it while this one waited
-            except DATABASE_ERRORS as error:
-                if not _is_damage(error):
-                    raise
-            rows, aside = _salvage(self.path, self._has_locks), _free_name(self.path)
-            for suffix in reversed(SIBLINGS):
-                if _beside(self.path, suffix).exists():
-                    _beside(self.path, suffix).rename(_beside(aside, suffix))
-            self._insert(rows)
-            self.notices.append(
-                f"Your file of answers was damaged. It was kept as {aside.name} and another begun,"
-                f" with the {len(rows)} entries that could still be read. Nothing was deleted; a"
-                f" backup of {self.path.name}, if you have one, can be put back in {aside.parent}."
-            )
+        """Keep the damaged file under another name, and put the newest copy in its place."""
+        stamp = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}"
+        aside = self.path.with_name(f"{self.path.stem}.damaged-{stamp}{self.path.suffix}")
+        write_whole(aside, self.path.read_bytes())
+        for suffix in ("-journal", "-wal", "-shm"):  # what SQLite may have left beside it
+            with suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + suffix).rename(f"{aside}{suffix}")
+        try:
+            made = datetime.fromtimestamp(self._copy.stat().st_mtime)
+            with closing(_connect(self._copy, self._has_locks)) as db:
+                _copy(db, self.path, self._has_locks)
+            now = f"In its place is the copy that was made on {made:%d %B %Y at %H:%M}"
+        except (FileNotFoundError, sqlite3.Error, ValueError) as error:
+            if not isinstance(error, FileNotFoundError) and not _is_damage(error):
+                raise
+            self.path.unlink()
+            now = "There was no copy to put in its place, so another is begun"
+        self.notices.append(
+            f"Your file of answers was damaged. {now}. Nothing was deleted: the damaged file was"
+            f" kept as {aside.name}; a backup of {self.path.name}, if you have one, can be put back"
+            f" in {self.path.parent}."
+        )
 
 
 def _connect(path: Path, has_locks: bool) -> sqlite3.Connection:
-    # a URI only then: Windows' network paths make none
-    where = path if has_locks else f"{path.absolute().as_uri()}?vfs=unix-dotfile"
+    # a URI only where need be: Windows' network paths make none
+    where = path if has_locks else f"{path.absolute().as_uri()}?vfs=unix-none"
     db = sqlite3.connect(where, WAIT, isolation_level=None, uri=not has_locks)
-    db.text_factory = lambda text: text.decode("utf-8", "replace")
     db.execute("PRAGMA synchronous = EXTRA")  # wait for the disk, and for its directory
     return db
 
 
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+def _copy(db: sqlite3.Connection, path: Path, has_locks: bool) -> None:
+    """Make `path` a copy of the database by SQLite's own backup, if it is sound."""
+    with made_whole(path) as part, closing(_connect(part, has_locks)) as copy:
+        db.backup(copy)
+        _check(copy)
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Raise `sqlite3.DatabaseError` unless every page and every event is as it was written."""
+    if db.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
+        raise sqlite3.DatabaseError("malformed")
+    _read(db)
+
+
+def _read(db: sqlite3.Connection, which: str = "", values: Sequence = ()) -> list[Event]:
+    """The events, oldest first; raises `sqlite3.DatabaseError` if one is not as it was written."""
+    rows = db.execute(f"{SELECT}{which} ORDER BY id", values).fetchall()
+    # SQLite does not notice bytes that changed within a text
+    if any(_checksum(texts) != checksum for *texts, checksum in rows):
+        raise sqlite3.DatabaseError("malformed")
+    return [(at, kind, key, json.loads(body)) for at, kind, key, body, _ in rows]
+
+
+def _checksum(texts: Iterable[object]) -> int:
+    return crc32("\0".join(map(str, texts)).encode("utf-8", "replace"))
 
 
 def _is_damage(error: Exception) -> bool:
-    said = any(word in str(error) for word in DAMAGE)
-    return said or isinstance(error, _Damaged | UnicodeDecodeError)
-
-
-def _identity(path: Path) -> int | None:
-    return path.stat().st_ino if path.exists() else None
-
-
-def _made(folder: Path) -> tuple[int, int] | None:
-    """Which folder it is, and from when: a new one may get the number of one that is gone."""
-    with suppress(OSError):
-        found = folder.stat()
-        return found.st_ino, found.st_mtime_ns
-    return None
-
-
-def _fold(events: list[Event]) -> dict[str, Answer]:
-    """Answers and overrulings, oldest first, to the one answer that holds for each question."""
-    held: dict[str, Answer] = {}
-    for event in events:
-        body, before = event.body, held.get(event.key)
-        if event.kind == "answer" and body["outcome"] != "blank":
-            held[event.key] = Answer(event.key, at=event.at, verdict=body["outcome"], **body)
-        elif event.kind == "overrule" and before and before.at == body["answer_at"]:
-            outcome = body["outcome"]
-            held[event.key] = replace(
-                before, outcome=outcome, score=SCORES[outcome], overruled=True
-            )
-    return held
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _free_name(path: Path) -> Path:
-    """`answers.damaged-20250131-093000.sqlite3`, with a number when that is taken."""
-    stem = f"{path.stem}.damaged-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
-    number, aside = 1, path.with_name(stem + path.suffix)
-    while any(_beside(aside, suffix).exists() for suffix in SIBLINGS):
-        number += 1
-        aside = path.with_name(f"{stem}-{number}{path.suffix}")
-    return aside
-
-
-def _salvage(path: Path, has_locks: bool) -> list[tuple]:
-    """The events of a damaged file that can be read, oldest first; the file is not touched."""
-    queries = [(ALL, tuple), (ALL_OF_VERSION_1, _event_of_answer)]
-    found: dict[int, tuple] = {}
-    with TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        copy.write_bytes(_whole_pages(path.read_bytes()))
-        with suppress(*DATABASE_ERRORS), closing(_connect(copy, has_locks)) as db:
-            for query, as_event in queries:
-                for direction in ("ASC", "DESC"):  # from both ends towards the damage
-                    for number, *row in _rows(db, f"{query} ORDER BY id {direction}"):
-                        if _is_sound(event := as_event(row)):
-                            found[number] = event
-    return [found[number] for number in sorted(found)]
-
-
-def _whole_pages(content: bytes) -> bytes:
-    """A file that was cut off, filled up with empty pages, without which SQLite reads none."""
-    page, pages = int.from_bytes(content[16:18], "big"), int.from_bytes(content[28:32], "big")
-    missing = page * pages - len(content)
-    return content + b"\0" * missing if 0 < missing < 2**28 else content
-
-
-def _rows(db: sqlite3.Connection, query: str) -> Iterator[tuple]:
-    try:
-        yield from db.execute(query)
-    except DATABASE_ERRORS:
-        return
+    # ValueError: a text in the file that is no text any more
+    return isinstance(error, ValueError) or any(words in str(error) for words in DAMAGE)
 
 
 def _sentence(error: Exception, where: Path) -> str:
     """What happened, what is safe, and what to do, for the learner."""
     folder, reason = where.parent, str(error)
-    if "full" in reason or "disk I/O" in reason or getattr(error, "errno", 0) == 28:
+    if "full" in reason or "disk I/O" in reason or getattr(error, "errno", 0) == ENOSPC:
         what = (
             f"there is no room left on the disk of {folder}, or the disk fails. Free some space"
             " and try again"
         )
-    elif "locked" in reason:
+    elif "locked" in reason or isinstance(error, TimeoutError):
         what = f"another program is holding {where}. Close it and try again"
     else:
         what = (

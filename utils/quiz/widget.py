@@ -13,8 +13,7 @@ import traitlets
 from IPython.display import display
 from matplotlib.figure import Figure  # not pyplot, which would show a picture a second time
 
-from utils.quiz import html
-from utils.quiz import review as schedule
+from utils.quiz import html, schedule
 from utils.quiz.bank import load_bank
 from utils.quiz.feedback import Feedback
 from utils.quiz.journal import Answer, Journal, JournalError
@@ -85,7 +84,7 @@ class Quiz(Card):
     def _open(self, id: str) -> None:
         question, feedback = self._questions[id], self._checked.get(id)
         answer = None if self._fresh and not feedback else self.journal.latest(id)
-        draft = None if self._fresh else self.journal.draft(id)
+        draft = None if self._fresh else self.journal.drafts(id).get(id)
         if answer and not feedback:  # from another day: code is not run again for being looked at
             code = question.kind == "code"
             kept = Feedback(answer.verdict, answer.score, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.quiz.sandbox import run_code
+from utils.quiz.run_code import run_code
 
 LINUX = sys.platform == "linux"
 
@@ -145,18 +145,6 @@ def test_files_outside_are_not_read(mine):
     assert one("import os; x = os.path.expanduser('~')", "x == os.getcwd()").passed == [True]
 
 
-@pytest.mark.skipif(not LINUX, reason="Landlock")
-def test_the_kernel_refuses_files_to_c_code(mine):
-    uri = f"import sqlite3\ndb = sqlite3.connect('file:{mine.parent}/new', uri=True)\n"
-    uri += "db.execute('create table t (c)')"
-    torch = f"import torch\ntorch.save(torch.ones(2), {str(mine.parent / 'new')!r})"
-    if one(uri).error is None:
-        (mine.parent / "new").unlink()
-        pytest.skip("this kernel has no Landlock")
-    assert "unable to open" in one(uri).error
-    assert "Permission denied" in one(torch).error
-
-
 def test_files_of_its_own_are_fine_and_vanish():
     source = (
         "import os, pathlib\npathlib.Path('a').mkdir()\nopen('a/b.txt', 'w').write('hi')\n"
@@ -229,7 +217,7 @@ def test_a_crash_of_python_is_explained():
 
 
 def test_much_output_is_cut():
-    result = one("for n in range(200_000): print('line', n)", seconds=20)
+    result = one("for n in range(20_000): print('line', n)", seconds=20)
     assert result.error is None and len(result.output) == 10_000
     assert result.output.startswith("line 0\nline 1\n")
     assert one("print('é' * 5)").output == "é" * 5 + "\n"

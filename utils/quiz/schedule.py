@@ -73,29 +73,27 @@ def next_due(
 
 def _dates(journal: Journal, bank_ids: Iterable[str], now: datetime) -> dict[str, datetime]:
     """When each question that was ever answered is due."""
-    # An answer without a card (a kernel killed between the two, an old file, a clock that was set
-    # ahead) is due from its time, or now.
-    times = {id: datetime.fromisoformat(held.at) for id, held in journal.latest_all().items()}
-    dates = {id: min(at, now) for id, at in times.items()}
+    # An answer without a card (a kernel killed between the two, a clock that was set ahead) is due
+    # from its time, or now.
+    answered = journal.latest_all().items()
+    dates = {id: min(datetime.fromisoformat(held.at), now) for id, held in answered}
     for id, review in journal.reviews(now + SITTING).items():
         dates[id] = datetime.fromisoformat(review["card"]["due"])
     return {id: dates[id] for id in bank_ids if id in dates}
 
 
 def progress(
-    journal: Journal, bank: Mapping[str, Any] | Iterable[Any], now: datetime | None = None
+    journal: Journal, bank: Mapping[str, Any], now: datetime | None = None
 ) -> dict[str, dict[str, int]]:
     """For each chapter: how many questions, and how many answered, right, partial, wrong, due.
 
     In reading order.
     """
-    questions = list(bank.values()) if isinstance(bank, Mapping) else list(bank)
-    held = journal.latest_all()
-    late = set(due(journal, [question.id for question in questions], now))
+    held, late = journal.latest_all(), set(due(journal, bank, now))
     chapters: dict[str, dict[str, int]] = {}
-    for question in sorted(questions, key=lambda question: question.notebook):
-        names = ("questions", "answered", "right", "partial", "wrong", "due")
-        counts = chapters.setdefault(question.notebook, dict.fromkeys(names, 0))
+    for question in sorted(bank.values(), key=lambda question: question.notebook):
+        columns = ("questions", "answered", "right", "partial", "wrong", "due")
+        counts = chapters.setdefault(question.notebook, dict.fromkeys(columns, 0))
         counts["questions"] += 1
         counts["due"] += question.id in late
         if question.id in held:
