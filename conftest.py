@@ -3,10 +3,13 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nbval.plugin import IPyNbCell
 
+from utils.checks import ExpectationError, figures_beside
 from utils.paths import path_with_course
 
 FOLDERS = pytest.StashKey[Path]()
@@ -39,6 +42,22 @@ def pytest_configure(config: pytest.Config) -> None:
         "COURSE_CACHE": str(folder / "cache"),
     }
     os.environ.pop("COURSE_REPORT", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """After a chapter's cell, judge the figures that are held beside the chapter, in its kernel."""
+    yield
+    if not isinstance(item, IPyNbCell):
+        return
+    chapter = item.parent
+    if not hasattr(chapter, "figures"):
+        chapter.figures = {}  # what is wrong with the list is said once, by the first cell
+        chapter.figures = figures_beside(item.path)
+    for figure in chapter.figures.get(item.cell.id, []):
+        row = figure.judge(chapter.kernel.kc.execute(**figure.request, reply=True, timeout=900))
+        if not row["ok"]:
+            raise ExpectationError(figure.complaint(row["value"]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

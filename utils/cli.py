@@ -177,7 +177,7 @@ def run_one(
         raise CourseError(f"\n{path.stem} stopped.\n\n{run.failure}")
     bad = [row["name"] for row in run.expectations if not row["ok"]]
     if bad and data in ("sample", "full"):
-        raise CourseError(f"\nOut of bounds: {', '.join(bad)}.")
+        raise CourseError("\n".join([f"\nOut of bounds: {', '.join(bad)}.", *run.complaints]))
 
 
 Names = Annotated[list[str] | None, typer.Argument(help="Chapters, as in `course run`.")]

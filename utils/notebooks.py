@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import nbformat
 import psutil
@@ -25,6 +26,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from utils import WIDGET_VIEW
+from utils.checks import ExpectationError, figures_beside
 from utils.common import write_whole
 from utils.paths import path_with_course
 
@@ -87,11 +89,13 @@ class Run:
     peak_gib: float = 0.0  # the most memory that the kernel and its processes held together
     expectations: list[dict] = field(default_factory=list)
     failure: str | None = None
+    complaints: list[str] = field(default_factory=list)  # of the figures held beside the chapter
 
     def as_dict(self) -> dict:
         """The run as `course run --json` prints it; `failure` only when there was one."""
         row = asdict(self)
         row |= {"seconds": round(self.seconds, 1), "peak_gib": round(self.peak_gib, 2)}
+        del row["complaints"]
         return {key: value for key, value in row.items() if key != "failure" or value}
 
 
@@ -130,12 +134,15 @@ def _watch_memory(run: Run) -> Iterator[None]:
         thread.join()
 
 
-def _execute(notebook: NotebookNode, run: Run, on_cell: OnCell | None, **env: str) -> None:
-    """Run every cell of `notebook` in place, in a fresh kernel and in folders of its own.
+def _execute(
+    path: Path, notebook: NotebookNode, run: Run, on_cell: OnCell | None, **env: str
+) -> None:
+    """Run every cell of the chapter at `path` in place, in a fresh kernel and folders of its own.
 
     `env` is added to the kernel's environment. Fills in what `run` says of it.
     """
     heading, number, total = "", 0, len(code_cells(notebook))
+    figures = figures_beside(path)
 
     def begin(cell: NotebookNode, cell_index: int) -> None:
         nonlocal heading, number
@@ -145,6 +152,17 @@ def _execute(notebook: NotebookNode, run: Run, on_cell: OnCell | None, **env: st
             if on_cell:
                 on_cell(number, total, heading)
             number += 1
+
+    async def judge(cell: NotebookNode, execute_reply: dict, **_: object) -> None:
+        if execute_reply["content"]["status"] != "ok":
+            return
+        kernel: Any = client.kc
+        for figure in figures.get(cell.id, []):
+            reply = await kernel.execute(**figure.request, reply=True, timeout=CELL_SECONDS)
+            row = figure.judge(reply)
+            run.expectations.append(row)
+            if not row["ok"]:
+                run.complaints.append(figure.complaint(row["value"]))
 
     with TemporaryDirectory(prefix="course-run-") as folder:
         home, here, report = (Path(folder, name) for name in ("home", "here", "report.jsonl"))
@@ -158,6 +176,7 @@ def _execute(notebook: NotebookNode, run: Run, on_cell: OnCell | None, **env: st
             resources={"metadata": {"path": str(here)}},
             extra_arguments=["--log-level=ERROR"],
             on_cell_start=begin,
+            on_cell_executed=judge,
         )
         client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": QuietOutput}}
         began, error = time.perf_counter(), ""
@@ -166,6 +185,8 @@ def _execute(notebook: NotebookNode, run: Run, on_cell: OnCell | None, **env: st
                 client.execute(env=os.environ | own | env)
         except CellExecutionError as failed:
             error = f"{failed.ename}: {failed.evalue}".strip().removesuffix(":")
+        except ExpectationError as failed:
+            error = str(failed)
         except DeadKernelError:
             error = "The kernel died; the machine may have run out of memory."
         run.seconds = time.perf_counter() - began
@@ -174,7 +195,7 @@ def _execute(notebook: NotebookNode, run: Run, on_cell: OnCell | None, **env: st
             run.failure = f'Cell [{number}], under "{heading}":\n\n{source}\n\n{error}'
         if report.exists():
             lines = report.read_text(encoding="utf-8").splitlines()
-            run.expectations = [json.loads(line) for line in lines]
+            run.expectations += [json.loads(line) for line in lines]
 
 
 def run_chapter(
@@ -189,7 +210,7 @@ def run_chapter(
     if seed_shift:
         paths = filter(None, [str(SEEDS), os.environ.get("PYTHONPATH")])
         env |= {"COURSE_SEED_SHIFT": str(seed_shift), "PYTHONPATH": os.pathsep.join(paths)}
-    _execute(nbformat.read(path, as_version=4), run, on_cell, **env)
+    _execute(path, nbformat.read(path, as_version=4), run, on_cell, **env)
     return run
 
 
@@ -199,7 +220,8 @@ def store_chapter(path: Path, on_cell: OnCell | None = None) -> Run:
     A failing run is not stored; its `failure` says which cell it was.
     """
     notebook, run = tidy(nbformat.read(path, as_version=4)), Run(path.stem, "cpu", "sample")
-    _execute(notebook, run, on_cell, COURSE_STRICT="1")
+    _execute(path, notebook, run, on_cell, COURSE_STRICT="1")
+    run.failure = run.failure or "\n".join(run.complaints) or None
     if run.failure is None:
         write_whole(path, nbformat.writes(tidy(notebook)) + "\n")
     return run
