@@ -40,8 +40,8 @@ COMPUTES_NOTHING = {
     "test_chapters", "test_cleaner_files", "test_environment", "test_journal", "test_quiz_bank",
     "test_quiz_commands", "test_quiz_feedback", "test_schedule", "test_run_code", "test_texts",
 }  # fmt: skip
-ALWAYS = ("utils", "data", "conftest.py", "tests/conftest.py", "tests/sanitize.cfg",
-          "pyproject.toml", "requirements.txt")  # fmt: skip
+ALWAYS = ("utils", "data", "conftest.py", "tests/conftest.py", "tests/figures",
+          "tests/sanitize.cfg", "pyproject.toml", "requirements.txt")  # fmt: skip
 
 
 def parts_of(setting: str) -> list[Path]:

@@ -101,11 +101,10 @@ def print_info(as_json: AsJson = False) -> None:
         print_json({"machine": here, "versions": versions, "source": source,
                     "data": inventory(), "chapters": times})  # fmt: skip
         return
-    free = f"{here['memory_free'] / 1e9:.0f} GB free"
     rows = {
         "device": here["device_title"],
         "cores": here["cores"],
-        "memory": f"{here['memory'] / 1e9:.0f} GB ({free})",
+        "memory": f"{here['memory'] / 1e9:.0f} GB ({here['memory_free'] / 1e9:.0f} GB free)",
         "numbers": f"{here['precision']}, {here['workers']} loading processes",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         "data": f"{source} (COURSE_DATA)",
@@ -117,12 +116,7 @@ def print_info(as_json: AsJson = False) -> None:
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
     """On a terminal, a bar over the chapter's cells; gives the function that moves it."""
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        "{task.description}",
-    )
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "{task.description}")
     screen, hidden = Console(stderr=True), not sys.stderr.isatty()
     with Progress(*columns, console=screen, disable=hidden, transient=True) as bars:
         bar = bars.add_task(name, total=None)
@@ -133,18 +127,19 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
         yield move
 
 
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", envvar="COURSE_DEVICE")]
+SOURCES = "sample, full, or a folder of your own."
+Source = Annotated[str, typer.Option(help=SOURCES, envvar="COURSE_DATA")]
+MOVE = "For authors: move every seed by this many thousands."
+Shift = Annotated[int, typer.Option(help=MOVE, min=0)]
+
+
 @app.command("run")
 def run_one(
     name: Annotated[str, typer.Argument(help="A chapter: 01, or 01_pet_classifier.")],
-    device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda.", envvar="COURSE_DEVICE")
-    ] = "auto",
-    data: Annotated[
-        str, typer.Option(help="sample, full, or a folder of your own.", envvar="COURSE_DATA")
-    ] = "sample",
-    seed_shift: Annotated[
-        int, typer.Option(help="For authors: move every seed by this many thousands.", min=0)
-    ] = 0,
+    device: Device = "auto",
+    data: Source = "sample",
+    seed_shift: Shift = 0,
     as_json: AsJson = False,
 ) -> None:
     """Run a copy of a chapter from top to bottom, and check every figure it promises.
