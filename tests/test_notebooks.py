@@ -171,6 +171,20 @@ def test_a_cells_id_stays_when_another_is_put_before_it(tmp_path):
     assert [after[0], after[2]] == before and len(set(after)) == 3
 
 
+def test_a_picture_is_stored_with_its_alternative_text_or_not_at_all(tmp_path):
+    draws = "from IPython.display import Image, display\nfor _ in range(2):\n    "
+    draws += "display(Image(data=b'\\x89PNG', format='png'))"
+    path = write(tmp_path / "n.ipynb", draws)
+    assert "has 2 pictures and 0 alternative texts" in store_chapter(path).failure
+    notebook = read(path)
+    notebook.cells[1].metadata["alt"] = ["A cat.", "A dog."]
+    nbformat.write(notebook, path)
+    for _ in range(2):
+        assert store_chapter(path).failure is None
+    outputs = read(path).cells[1].outputs
+    assert [output.metadata["image/png"]["alt"] for output in outputs] == ["A cat.", "A dog."]
+
+
 def test_a_failing_chapter_is_not_stored(tmp_path):
     path = write(tmp_path / "n.ipynb", "1 / 0")
     before = path.read_bytes()

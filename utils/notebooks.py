@@ -26,13 +26,14 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from utils import WIDGET_VIEW
-from utils.checks import ExpectationError, figures_beside
+from utils.checks import STILL_TO_COME, ExpectationError, figures_beside
 from utils.common import write_whole
 from utils.paths import path_with_course
 
 CELL_SECONDS = 1800  # the longest a single cell may take, on `full` without a GPU
 GIB = 2**30  # bytes
 SEEDS = Path(__file__).parent / "seeds"  # on a shifted run's PYTHONPATH: its sitecustomize.py
+PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 MARKDOWN = MarkdownIt("commonmark")
 OnCell = Callable[[int, int, str], None]  # (cells done, cells in all, heading they stand under)
 Link = tuple[str, str]  # its text and its target
@@ -217,14 +218,40 @@ def run_chapter(
 def store_chapter(path: Path, on_cell: OnCell | None = None) -> Run:
     """Run the chapter at `path` on the CPU with the sample data and store it with its outputs.
 
-    A failing run is not stored; its `failure` says which cell it was.
+    A failing run is not stored, nor one with a picture that has no alternative text in its cell's
+    metadata (`"alt": ["what it shows", …]`, one for each picture); `failure` says which cell it is.
     """
     notebook, run = tidy(nbformat.read(path, as_version=4)), Run(path.stem, "cpu", "sample")
     _execute(path, notebook, run, on_cell, COURSE_STRICT="1")
-    run.failure = run.failure or "\n".join(run.complaints) or None
+    undescribed = [] if path.stem[:2] in STILL_TO_COME else describe_pictures(notebook)
+    run.failure = run.failure or "\n".join(run.complaints + undescribed) or None
     if run.failure is None:
         write_whole(path, nbformat.writes(tidy(notebook)) + "\n")
     return run
+
+
+def describe_pictures(notebook: NotebookNode) -> list[str]:
+    """Put each cell's `alt` into the metadata of its pictures, where nbconvert reads it.
+
+    Returns a sentence for each cell with a picture that is left without, or a text without picture.
+    """
+    complaints = []
+    for cell in code_cells(notebook):
+        shown = [
+            (output, kind)
+            for output in cell.outputs
+            for kind in output.get("data", {})
+            if kind in PICTURES
+        ]
+        texts = cell.metadata.get("alt", [])
+        for (output, kind), text in zip(shown, texts, strict=False):
+            output.metadata[kind] = {**output.metadata.get(kind, {}), "alt": text}
+        if len(texts) != len(shown):
+            complaints.append(
+                f"Cell {cell.id} has {len(shown)} pictures and {len(texts)} alternative texts: "
+                'write one for each into its metadata, as "alt": ["…"].'
+            )
+    return complaints
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
@@ -237,7 +264,9 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
-        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
+        cell.metadata = {
+            key: value for key, value in cell.metadata.items() if key in ("tags", "alt")
+        }
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)
         if cell.cell_type == "code":

@@ -51,8 +51,8 @@ class Bank(Mapping[str, Question]):
         return [q for q in self.values() if q.id.rpartition("-")[0] == name]
 
     def for_notebook(self, name: str) -> list[Question]:
-        """The questions that notebook `name` teaches, in order."""
-        return [q for q in self.values() if q.notebook == name]
+        """The questions that notebook `name` teaches, in order, without its exercises."""
+        return [q for q in self.values() if q.notebook == name and not q.exercise]
 
     def by_book(self, number: str) -> Question:
         """The question with this number in the book ("1.05" is "1.5"); KeyError if none has it."""

@@ -47,6 +47,7 @@ class _Question(_Strict):
     text: Text
     answer: Text
     hints: Texts
+    exercise: bool = False  # asked where the page has come to it, and not in the questionnaire
     _words: Words = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:

@@ -1,14 +1,15 @@
-"""What a learner sees of the quiz: `quiz`, `review`, `progress`, `guess` and `reveal`.
+"""What a learner sees of the quiz: `quiz`, `your_turn`, `guess`, `guesses`, `review`, `progress`.
 
 The last layer. It asks the bank, the journal and the schedule, and shows what they say; the
 browser's half is `card.js`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 import traitlets
 from IPython.display import display
 from matplotlib.figure import Figure  # not pyplot, which would show a picture a second time
@@ -235,6 +236,11 @@ def quiz(name: str) -> None:
         _show(f"There are no questions on {name} yet.")
 
 
+def your_turn(id: str) -> None:
+    """Ask one exercise of the bank where the page has come to it; it counts like any question."""
+    ask("Your turn", [load_bank()[id]])
+
+
 def ask(name: str, questions: Sequence[Question]) -> None:
     """Ask these questions on a card that a screen reader calls `name`."""
     text, page = html.static_text(questions), html.static_html(questions)
@@ -263,9 +269,25 @@ def _nothing_due(following: datetime | None) -> str:
 
 
 def guess(key: str, prompt: str) -> None:
-    """Ask for a guess before the cell that shows the answer; see `reveal`."""
+    """Ask for a guess before the cell that answers it; `guesses` shows it again in the recap."""
     sentence = f"{GUESS_FIRST}: {prompt} (Run this cell to write your guess down.)"
     show_widget(Guess(key, prompt), sentence, f"<p>{html.inline(sentence)}</p>")
+
+
+def guesses(came_out: Mapping[str, tuple[str, object]]) -> pd.DataFrame:
+    """What was guessed beside what came out, a row a guess.
+
+    `came_out` holds, under the key of each guess, what was asked and what came out. Raises
+    `JournalError` if the answers cannot be read.
+    """
+    journal = Journal()
+    made = [journal.guess(key) for key in came_out]
+    rows = [
+        (asked, guess.text if guess else "no guess", str(value))
+        for guess, (asked, value) in zip(made, came_out.values(), strict=True)
+    ]
+    columns = ["asked", "your guess", "what came out"]
+    return pd.DataFrame(rows, columns=columns).set_index("asked")
 
 
 def reveal(key: str, answer: object) -> None:
