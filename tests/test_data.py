@@ -316,7 +316,7 @@ def test_killed_while_unpacking_leaves_no_half_set(mirror, tmp_path):
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
     assert not here("pets")
-    assert contents(tmp_path / "fastai_home" / "data")[0] == ".oxford-iiit-pet.unpacking"
+    assert contents(tmp_path / "fastai_home" / "data")[0] == "..oxford-iiit-pet.part"
     assert len(get_image_files(fetch("pets"))) == 2
     assert len(mirror.gets) == 1  # the archive itself was whole
     assert contents(tmp_path / "fastai_home" / "data")[0] == "oxford-iiit-pet"  # no leftovers

@@ -15,15 +15,14 @@ from urllib.error import ContentTooShortError
 from urllib.parse import urlparse
 
 import fastai.data
-import fastdownload.core
 from fastai.data.external import URLs, fastai_cfg
 from fastai.data.transforms import image_extensions
-from fastcore.net import urldest, urlsave
-from fastdownload import FastDownload, checks_module, read_checks
+from fastcore.net import urlsave
+from fastdownload import check, checks_module, read_checks
 from fastprogress import progress_bar
 
 from utils import digits
-from utils.common import AS_UTF8, CourseError, printable, text_of
+from utils.common import AS_UTF8, CourseError, made_whole, printable, text_of
 from utils.images import SUFFIXES
 from utils.paths import DATA, file_lock
 
@@ -60,6 +59,11 @@ class DataSet:
         if urlparse(mirror).scheme not in ("http", "https"):
             raise DataError(f"COURSE_MIRROR is {mirror!r}: set it to an http:// address.")
         return f"{mirror}/{PurePosixPath(url).name}"
+
+    @property
+    def archive_stem(self) -> str:
+        """What fastai calls the folder of the public set; our name where there is none."""
+        return PurePosixPath(getattr(URLs, self.url_attr)).stem if self.url_attr else self.name
 
     @property
     def bytes_full(self) -> int:
@@ -147,17 +151,13 @@ def _is_filled(entry: DataSet, folder: Path) -> bool:
     return any(file.is_file() and file.stat().st_size for file in entry.files(folder))
 
 
-def _archive_stem(entry: DataSet) -> str:
-    return PurePosixPath(getattr(URLs, entry.url_attr)).stem if entry.url_attr else entry.name
-
-
 def _within(folder: Path, entry: DataSet) -> Iterable[Path]:
     """`folder`, and while there is one folder in it and no other set's, that one: up to two."""
     for _ in range(3):
         yield folder
         below = [f for f in folder.glob("[!._]*") if f.is_dir()]
-        others = {name for other in SETS.values() for name in (other.name, _archive_stem(other))}
-        if len(below) != 1 or below[0].name in others - {entry.name, _archive_stem(entry)}:
+        others = {name for other in SETS.values() for name in (other.name, other.archive_stem)}
+        if len(below) != 1 or below[0].name in others - {entry.name, entry.archive_stem}:
             return
         folder = below[0]
 
@@ -168,7 +168,7 @@ def _own(entry: DataSet, folder: Path) -> Path:
     Class folders are not taken bare: those of any other set would pass for them. One or two
     folders around it are looked through, and that is said.
     """
-    places = [folder / entry.name, folder / _archive_stem(entry)]
+    places = [folder / entry.name, folder / entry.archive_stem]
     places += [folder] if entry.url_attr else []
     for place in places:
         for inside in _within(place, entry):
@@ -261,7 +261,7 @@ def _row(entry: DataSet) -> dict[str, object]:
         count, size = digits.count(entry.name), digits.size(entry.name)
     try:
         # where fastai unpacks the public archive: an earlier download is found there
-        full_here = _is_filled(entry, fastai_cfg().path("data") / _archive_stem(entry))
+        full_here = _is_filled(entry, fastai_cfg().path("data") / entry.archive_stem)
     except OSError:  # a home in which fastai cannot even keep its settings
         full_here = False
     return {
@@ -278,10 +278,28 @@ def _row(entry: DataSet) -> dict[str, object]:
 # --- the full public set --------------------------------------------------------------------
 
 
-fastdownload.core._locked = file_lock  # fastdownload's own stops on a disk without locks
-
 # What reading an archive that is cut short, broken or no archive at all raises.
 DAMAGED = (tarfile.TarError, EOFError, zlib.error, BadGzipFile)
+
+
+def _download(url: str, archive: Path) -> None:
+    """Fetch an archive, with a progress bar; it must be the one fastai knows, if it knows one."""
+    bar = progress_bar([], leave=False)
+
+    def show(count: int, block: int, total: int) -> None:
+        if count == 0:
+            size = f"{total / MB:.1f} MB" if total > 0 else "of unknown size"
+            print(f"Downloading {archive.name}, {size}, once, from {urlparse(url).netloc}.")
+        bar.total = total if total > 0 else None  # the server may not say
+        bar.update(min(count * block, bar.total or count * block))
+
+    with made_whole(archive) as part:
+        try:
+            urlsave(url, part, show, timeout=TIMEOUT)
+        except (ContentTooShortError, NameError) as error:  # fastcore.net forgot to import the name
+            raise EOFError from error
+        if not check(checks_module(fastai.data), url, part):
+            raise tarfile.ReadError("not the file that fastai knows")
 
 
 def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
@@ -291,60 +309,24 @@ def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
     return tarfile.data_filter(member, folder)
 
 
-class _Download(FastDownload):
-    """fastai's downloader with a time limit, and a set that appears whole or not at all.
-
-    fastdownload 0.0.8 unpacks whatever an archive says, moves the result file by file (a kill
-    leaves half a set that passes for whole), and keeps an archive it cannot unpack.
-    """
-
-    def download(self, url: str, force: bool = False) -> Path:
-        """Fetch the archive unless it is here and passes fastai's check of size and hash."""
-        archive = urldest(url, self.arch_path())
-        if archive.exists() and self.check(url, archive):
-            return archive
-        part, bar = archive.with_name(f"{archive.name}.part"), progress_bar([], leave=False)
-
-        def show(count: int, block: int, total: int) -> None:
-            if count == 0:
-                size = f"{total / MB:.1f} MB" if total > 0 else "of unknown size"
-                print(f"Downloading {archive.name}, {size}, once, from {urlparse(url).netloc}.")
-            bar.total = total if total > 0 else None  # the server may not say
-            bar.update(min(count * block, bar.total or count * block))
-
-        try:
-            urlsave(url, part, show, timeout=TIMEOUT)
-        except (ContentTooShortError, NameError) as error:  # fastcore.net forgot to import the name
-            raise EOFError from error
-        if not self.check(url, part):
-            raise tarfile.ReadError("not the file that fastai knows")
-        return part.replace(archive)
-
-    def extract(self, url: str, extract_key: str = "data", force: bool = False) -> Path:
-        """Unpack beside the final place and rename; an archive that cannot be used is removed."""
-        archive = urldest(url, self.arch_path())
-        target = self.data_path(extract_key, archive)
-        scratch = target.with_name(f".{target.name}.unpacking")
-        shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(scratch, filter=_plain)
-                while tar.fileobj.read(MB):  # to the end, where the checksum is
-                    pass
-            roots = list(scratch.iterdir())
-            return (roots[0] if len(roots) == 1 and roots[0].is_dir() else scratch).rename(target)
-        except DAMAGED:
-            archive.unlink()
-            raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+def _unpack(archive: Path, folder: Path) -> None:
+    """Put what is in the archive's one folder into `folder`, which is there whole or not at all."""
+    unpacked = folder.with_name(f".{folder.name}")
+    with made_whole(unpacked) as part, tarfile.open(archive) as tar:
+        tar.extractall(part, filter=_plain)
+        while tar.fileobj.read(MB):  # to the end, where the checksum is
+            pass
+    roots = list(unpacked.iterdir())
+    (roots[0] if len(roots) == 1 and roots[0].is_dir() else unpacked).rename(folder)
+    shutil.rmtree(unpacked, ignore_errors=True)
 
 
 def fetch(name: str) -> Path:
-    """The full public set, downloaded once into fastai's own folder, as `untar_data` would.
+    """The full public set, downloaded once to where `untar_data` would have it.
 
-    Raises `DataError` without a network, for a damaged archive, and for one that would write
-    outside its folder; the next call starts afresh.
+    fastai's own would unpack outside its folder if an archive said so, leave half a set when it
+    is killed, and keep an archive that it cannot unpack. Raises `DataError` without a network and
+    for an archive that cannot be used; the next call starts afresh.
     """
     entry = _entry(name)
     if not entry.url_attr:
@@ -355,8 +337,16 @@ def fetch(name: str) -> Path:
         "set COURSE_DATA=sample to go on without."
     )
     try:
-        folder = _Download(fastai_cfg(), module=fastai.data, base="~/.fastai").get(url)
+        archive = fastai_cfg().path("archive") / PurePosixPath(url).name
+        folder = fastai_cfg().path("data") / entry.archive_stem
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(f"{archive}.lock"):  # as fastai does
+            if not folder.exists():
+                if not (archive.exists() and check(checks_module(fastai.data), url, archive)):
+                    _download(url, archive)
+                _unpack(archive, folder)
     except DAMAGED as error:
+        archive.unlink(missing_ok=True)
         why = "it is cut short or damaged, or a web page (a network's log-in?) came in its place"
         if isinstance(error, tarfile.FilterError):
             why = f"its member {printable(error.tarinfo.name)} could reach outside its folder"

@@ -5,8 +5,9 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from contextlib import suppress
 from pathlib import Path
 
 from fastai.data.transforms import get_files, get_image_files
@@ -28,7 +29,6 @@ from utils.images import (
 from utils.paths import course_cache, file_lock
 
 MIN_RATIO = 1.3  # pictures up to so many times the wanted size are not worth a copy
-SAME_TIME = 1e6  # nanoseconds: some disks keep times less exactly than others
 
 
 def presized(path: Path | str, size: int = 224, folders: tuple[str, ...] | None = None) -> Path:
@@ -48,9 +48,8 @@ def presized(path: Path | str, size: int = 224, folders: tuple[str, ...] | None 
     if not _are_large(pictures, size) and _are_known_good(pictures, Path(f"{copy}.good")):
         return Path(path)
     others = [f for f in get_files(source) if f.suffix.lower() not in SUFFIXES and f.is_file()]
-    with file_lock(f"{copy}.lock"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow warns of is judged in utils.images
-        report = ImageReport(pictures, _update(source, copy, pictures + others, size), source)
+    names = {file.relative_to(source).as_posix(): file for file in pictures + others}
+    report = ImageReport(pictures, keep_copies(names, copy, size), source)
     if not report.usable:
         raise DataError(f"None of the {len(pictures)} pictures in {source} can be used:\n{report}")
     if report.problems:
@@ -60,24 +59,21 @@ def presized(path: Path | str, size: int = 224, folders: tuple[str, ...] | None 
 
 def _are_large(files: list[Path], size: int) -> bool:
     """Whether any of up to 400 of the pictures, by its header, is worth a smaller copy."""
-    for file in islice(files, 0, None, len(files) // 400 + 1):
-        try:
-            with opened(file) as image:
-                if min(image.size) > size * MIN_RATIO:
-                    return True
-        except ImageError:
-            continue
+    for file in files[:: len(files) // 400 + 1]:
+        with suppress(ImageError), opened(file) as image:
+            if min(image.size) > size * MIN_RATIO:
+                return True
     return False
 
 
-def _time(file: Path) -> int:
-    """When a file was last changed, in nanoseconds; 0 where there is none."""
-    return file.stat().st_mtime_ns if file.exists() else 0
+def _stamp(file: Path) -> list[int]:
+    """A file's size, and time in nanoseconds; zeros where there is none."""
+    return [file.stat().st_size, file.stat().st_mtime_ns] if file.exists() else [0, 0]
 
 
 def _are_known_good(files: list[Path], memory: Path) -> bool:
     """Whether every picture can be used; that they can is remembered until one changes."""
-    state = hashlib.sha256(repr([(str(f), _time(f)) for f in files]).encode()).hexdigest()
+    state = hashlib.sha256(repr([(str(f), _stamp(f)) for f in files]).encode()).hexdigest()
     if memory.exists() and memory.read_text() == state:
         return True
     if good := len(check_images(files).usable) == len(files):
@@ -85,62 +81,67 @@ def _are_known_good(files: list[Path], memory: Path) -> bool:
     return good
 
 
-def _update(source: Path, copy: Path, files: list[Path], size: int) -> list[ImageProblem]:
-    """Make copies that are missing or old, remove those without an original; what is wrong.
+def keep_copies(
+    files: Mapping[str, Path], folder: Path, size: int | None = None
+) -> list[ImageProblem]:
+    """Make `folder` hold a copy of each file under its name in `files`, and nothing else.
 
-    A copy has its original's time, so that a killed run goes on where it was.
+    What is there and unchanged stays, also after a kill. With `size`, pictures are made smaller,
+    and those that cannot be used are left out and returned.
     """
-    names = {file.relative_to(source).as_posix(): file for file in files}
-    memory = Path(f"{copy}.json")  # name of a picture without a copy → its time, kind, sentence
-    try:
-        known = json.loads(memory.read_text("utf-8"))
-    except (OSError, ValueError):  # none yet
-        known = {}
-    wrong = {n: entry for n, entry in known.items() if n in names and entry[0] == _time(names[n])}
 
-    def is_old(name: str) -> bool:
-        target = copy / name
-        if not target.exists() or not target.stat().st_size:  # the latter after a power cut
-            return True
-        return abs(_time(target) - _time(names[name])) > SAME_TIME
-
-    def make(name: str) -> None:
-        time = _time(names[name])
+    def make(name: str) -> tuple[str, list]:
+        entry: list = [*_stamp(files[name]), None, None]
         try:
-            with made_whole(copy / name) as part:
-                _copy_one(names[name], part, size)
-                os.utime(part, ns=(time, time))
+            with made_whole(folder / name) as part:
+                if size and files[name].suffix.lower() in SUFFIXES:
+                    _shrink(files[name], part, size)
+                else:
+                    shutil.copyfile(files[name], part)
         except ImageError as error:
-            wrong[name] = [time, error.kind, str(error)]
+            entry[2:] = error.kind, str(error)
+        return name, entry
 
-    if jobs := [name for name in names if name not in wrong and is_old(name)]:
-        print(f"Making smaller copies ({size} pixels) of {len(jobs)} pictures, once.")
+    # A line for each copy: its name; size and time of the original; what is wrong with that.
+    memory = Path(f"{folder}.jsonl")
+    done: dict[str, list] = {}
+    with file_lock(f"{folder}.lock"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow warns of is judged in utils.images
+        for line in memory.read_text("utf-8").splitlines() if memory.exists() else ():
+            with suppress(ValueError):  # of a line cut short by a kill
+                name, entry = json.loads(line)
+                # a copy without bytes is what a power cut can leave
+                is_whole = entry[2] or _stamp(folder / name)[0]
+                if is_whole and name in files and entry[:2] == _stamp(files[name]):
+                    done[name] = entry
+        jobs = [name for name in files if name not in done]
+        if jobs and size:
+            print(f"Making smaller copies ({size} pixels) of {len(jobs)} pictures, once.")
+        write_whole(memory, "".join(f"{json.dumps(item)}\n" for item in done.items()))
         # Threads: Pillow lets go of Python's lock while it decodes, resizes and encodes.
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
-            for _ in progress_bar(pool.map(make, jobs), len(jobs), leave=False):
-                pass
+            made = pool.map(make, jobs)
+            with memory.open("a", encoding="utf-8") as lines:
+                for name, entry in progress_bar(made, len(jobs), leave=False) if size else made:
+                    print(json.dumps([name, entry]), file=lines, flush=True)
+                    done[name] = entry
         finally:  # also when the learner interrupts
             pool.shutdown(cancel_futures=True)
-    for file in (file for file in copy.rglob("*") if file.is_file()):
-        name = file.relative_to(copy).as_posix()
-        if name in wrong or name not in names:
-            file.unlink()
-    write_whole(memory, json.dumps(wrong))
-    return [
-        ImageProblem(names[name], kind, said) for name, (_, kind, said) in sorted(wrong.items())
-    ]
+        for file in [file for file in folder.rglob("*") if file.is_file()]:
+            known = done.get(file.relative_to(folder).as_posix())
+            if known is None or known[2]:
+                file.unlink()
+    wrong = ((name, entry) for name, entry in sorted(done.items()) if entry[2])
+    return [ImageProblem(files[name], *entry[2:]) for name, entry in wrong]
 
 
-def _copy_one(source: Path, target: Path, size: int) -> None:
-    """One smaller picture; other files are copied as they are. Raises `ImageError`.
+def _shrink(source: Path, target: Path, size: int) -> None:
+    """Write a smaller picture, in the format of its name. Raises `ImageError`.
 
     Not fastai's `resize_image`: it measures the longer side, shrinks a palette's numbers as if
     they were colours, and forgets which way up the camera was held.
     """
-    if source.suffix.lower() not in SUFFIXES:
-        shutil.copyfile(source, target)
-        return
     with opened(source) as picture:
         image = decode(picture, at_least=2 * size)
     if min(image.size) > size:

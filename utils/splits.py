@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from fastai.data.transforms import RandomSplitter, get_image_files
 
-from utils.common import listed, made_whole, split_of, write_whole
+from utils.common import listed, made_whole, split_of
 from utils.data import (
     DataError,
     dataset,
@@ -25,6 +25,7 @@ from utils.data import (
 )
 from utils.images import check_images
 from utils.paths import course_cache, course_home, file_lock
+from utils.presize import keep_copies
 
 VALID_PCT, SEED = 0.2, 42
 PARTS = ("train", "valid")
@@ -252,8 +253,8 @@ def train_valid(name: str) -> Path:
 
     On the sample, `train` is the set as gathered and `valid` its checked exam. On a folder of your
     own, its own `train` and `valid`, else the exam `<name>_exam`, else a fifth of each class,
-    always the same; what about it should worry you is printed. It is a copy in the cache, made
-    again when the set changes, so never edit it: see `my_copy`. Raises `DataError` as `dataset`
+    always the same; what about it should worry you is printed. It is a copy in the cache, which
+    follows the set, so never edit it: see `my_copy`. Raises `DataError` as `dataset`
     does, and for a set from which nothing could be learned.
     """
     if is_the_courses():
@@ -267,16 +268,7 @@ def train_valid(name: str) -> Path:
         files, said = _own_parts(name)
         print(*said, sep="\n", end="\n" if said else "")
     folder = _folder(course_cache() / "train_valid", name)
-    stats = {place: file.stat() for place, file in files.items()}
-    state = "\n".join(f"{place} {s.st_size} {s.st_mtime_ns}" for place, s in stats.items())
-    memory = Path(f"{folder}.txt")  # what the copy was made of
-    with file_lock(f"{folder}.lock"):
-        if not (folder.is_dir() and memory.exists() and memory.read_text("utf-8") == state):
-            with made_whole(folder) as part:
-                for place, file in files.items():
-                    (part / place).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file, part / place)
-            write_whole(memory, state)
+    keep_copies(files, folder)
     return folder
 
 
