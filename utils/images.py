@@ -166,16 +166,11 @@ def remarks(image: Image.Image, suffix: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class ImageProblem:
-    """One thing to know about one file. `usable`: a training can use the file all the same."""
+    """One thing to know about one file; it cannot be used when `kind` is one of `FATAL`."""
 
     path: Path
     kind: str
     sentence: str
-
-    @property
-    def usable(self) -> bool:
-        """Whether the file can be trained on nevertheless."""
-        return self.kind not in FATAL
 
 
 @dataclass
@@ -189,7 +184,7 @@ class ImageReport:
     @property
     def usable(self) -> list[Path]:
         """The files a training can use."""
-        broken = {problem.path for problem in self.problems if not problem.usable}
+        broken = {problem.path for problem in self.problems if problem.kind in FATAL}
         return [file for file in self.files if file not in broken]
 
     def __str__(self) -> str:
