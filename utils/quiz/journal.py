@@ -12,7 +12,7 @@ so a fork, a thread, a dead kernel or a file that was moved away holds nothing o
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -165,7 +165,9 @@ class Journal:
                 found = replace(found, shown=body["shown"])
         return found
 
-    def record_card(self, question_id: str, before: dict | None, card: dict, log: dict) -> None:
+    def record_card(
+        self, question_id: str, before: Mapping | None, card: Mapping, log: Mapping
+    ) -> None:
         """Keep a review: the card before and after it and the log entry, as fsrs writes them."""
         self._add("review", question_id, {"before": before, "card": card, "log": log})
 

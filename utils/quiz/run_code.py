@@ -28,6 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
+from typing import NoReturn
 
 ANSWER = "<your answer>"
 LIBRARIES = {"fastai", "matplotlib", "numpy", "pandas", "PIL", "torch", "torchvision"}
@@ -110,6 +111,7 @@ def _reports(process: subprocess.Popen, seconds: float) -> tuple[list[bytes], bo
     with process:
         try:
             timer.start()
+            assert process.stdout
             ready = process.stdout.readline()
             timer.cancel()
             rest, _ = process.communicate(timeout=seconds)
@@ -144,10 +146,10 @@ def _child() -> None:
     _refuse_the_rest(str(Path.cwd()))
     report(ready=True)
     sys.modules["__main__"] = main = types.ModuleType("__main__")
-    error = _problem(lambda: _run(source, main.__dict__))
+    error = _problem(_run, source, main.__dict__)
     report(error=error)
     for number, check in enumerate(checks):
-        problem = _problem(lambda check=check: _check(check, main.__dict__))
+        problem = _problem(_check, check, main.__dict__)
         error = error or problem
         report(**{f"check {number}": problem is None, "error": error or None})
     report(done=True)
@@ -156,10 +158,10 @@ def _child() -> None:
 
 def _run(source: str, names: dict) -> None:
     tree = ast.parse(source, ANSWER)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, ANSWER, "exec"), names)
-    if last:
-        names["_"] = eval(compile(ast.Expression(last.value), ANSWER, "eval"), names)
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        name = ast.Name("_", ast.Store())
+        tree.body[-1] = ast.Assign([name], tree.body[-1].value)
+    exec(compile(ast.fix_missing_locations(tree), ANSWER, "exec"), names)
 
 
 def _check(check: str, names: dict) -> None:
@@ -171,10 +173,17 @@ def _check(check: str, names: dict) -> None:
         assert eval(code, names)
 
 
-def _problem(run: Callable[[], None]) -> str | None:
+REASONS = {
+    MemoryError: "your code took more memory than an answer may",
+    RecursionError: "a function calls itself without end",
+    SystemExit: "your code ended Python before it was checked",
+}
+
+
+def _problem(run: Callable[[str, dict], None], code: str, names: dict) -> str | None:
     """None if all went well, "" for a check that is merely false, else a line to read."""
     try:
-        run()
+        run(code, names)
     except AssertionError as error:
         return str(error)[:500]
     except BaseException as error:
@@ -184,21 +193,12 @@ def _problem(run: Callable[[], None]) -> str | None:
                 line = trace.tb_lineno
             trace = trace.tb_next
         where = f"{ANSWER}, line {line}: " if line else ""
-        return f"{where}{type(error).__name__}: {_reason(error)}"[:500]
+        try:
+            reason = REASONS.get(type(error)) or getattr(error, "msg", None) or str(error)
+        except BaseException:
+            reason = "(it cannot say what went wrong)"
+        return f"{where}{type(error).__name__}: {reason}"[:500]
     return None
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "your code took more memory than an answer may"
-    if isinstance(error, RecursionError):
-        return "a function calls itself without end"
-    if isinstance(error, SystemExit):
-        return "your code ended Python before it was checked"
-    try:
-        return error.msg if isinstance(error, SyntaxError) else str(error)
-    except BaseException:
-        return "(it cannot say what went wrong)"
 
 
 def _limit(seconds: float, megabytes: int) -> None:
@@ -211,13 +211,12 @@ def _limit(seconds: float, megabytes: int) -> None:
     cpu = math.ceil(usage.ru_utime + usage.ru_stime + seconds) + 1
     limits = {resource.RLIMIT_CPU: cpu, resource.RLIMIT_FSIZE: FILE_BYTES, resource.RLIMIT_CORE: 0}
     if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text()
-        used = int(re.search(r"VmData:\s*(\d+) kB", status)[1])
+        status = Path("/proc/self/status").read_text().split()
+        used = int(status[status.index("VmData:") + 1])  # kB
         limits[resource.RLIMIT_DATA] = used * 1024 + megabytes * 2**20
     for number, value in limits.items():
-        hard = resource.getrlimit(number)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(number, (value, value))
+        with contextlib.suppress(ValueError):  # there is a lower limit already
+            resource.setrlimit(number, (value, value))
 
 
 REFUSED = (
@@ -225,14 +224,7 @@ REFUSED = (
     *("os.startfile", "os.kill", "pty.", "signal.pthread_kill", "ctypes.dlsym", "resource."),
     *("winreg.", "_winapi.CreateProcess", "webbrowser.", "sqlite3.connect"),
 )
-READS = {"os.listdir", "os.scandir", "ctypes.dlopen"}
-WRITES = {  # event -> which of its arguments are paths
-    **dict.fromkeys(("os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"), (0,)),
-    **dict.fromkeys(("os.chown", "os.utime", "os.setxattr", "os.removexattr"), (0,)),
-    **dict.fromkeys(("os.chflags", "os.chdir"), (0,)),
-    **dict.fromkeys(("os.rename", "os.link"), (0, 1)),
-    "os.symlink": (1,),
-}
+READS = ("os.listdir", "os.scandir", "os.walk", "os.fwalk", "ctypes.dlopen")
 
 
 def _refuse_the_rest(folder: str) -> None:
@@ -242,33 +234,34 @@ def _refuse_the_rest(folder: str) -> None:
     readable = [sys.prefix, sys.base_prefix, sys.exec_prefix, *system]
     to_read = (folder, *map(os.path.realpath, readable))
 
-    def keep_inside(path: object, folders: tuple[str, ...], what: str) -> None:
-        if path is None or isinstance(path, int):
-            return  # the current folder, or something already open
-        real = os.path.realpath(os.fsdecode(path))
-        if not any(real == one or real.startswith(one + os.sep) for one in folders):
-            refuse(f"{what} {path!r}")
-
-    def refuse(what: str) -> None:
+    def refuse(what: str) -> NoReturn:
         raise PermissionError(f"an answer may not {what}: it runs apart, in an empty folder")
 
     def hook(event: str, arguments: tuple) -> None:
         if event.startswith(REFUSED):
             refuse(f"use {event}")
-        elif event == "open":
-            path, _, flags = arguments
-            writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            keep_inside(path, (folder,) if writes else to_read, "open")
+        allowed: tuple[str, ...] = (folder,)
+        if event == "open":
+            if not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
+                allowed = to_read
+            arguments = arguments[:1]
         elif event in READS:
-            keep_inside(arguments[0], to_read, "read")
-        elif event in WRITES:
-            for number in WRITES[event]:
-                keep_inside(arguments[number], (folder,), "change")
+            allowed = to_read
+        elif not event.startswith("os.") or event == "os.putenv":
+            return
+        for path in arguments:
+            if isinstance(path, str | bytes | os.PathLike):  # not something already open
+                real = os.path.realpath(os.fsdecode(path))
+                if not any(real == one or real.startswith(one + os.sep) for one in allowed):
+                    refuse(f"use {event} on {path!r}")
 
     with contextlib.suppress(ImportError):
         import _posixsubprocess  # which tells no audit hook
 
-        _posixsubprocess.fork_exec = lambda *_: refuse("start another process")
+        def fork_exec(*_: object) -> NoReturn:
+            refuse("start another process")
+
+        _posixsubprocess.fork_exec = fork_exec
     sys.addaudithook(hook)
 
 

@@ -32,7 +32,8 @@ def record_review(
     now = _utc(now)
     last = journal.reviews(now + SITTING).get(question_id)
     card = Card.from_dict(last["card"]) if last else None
-    if outcome not in RATINGS or (card and now - card.last_review < SITTING):
+    reviewed = card.last_review if card else None
+    if outcome not in RATINGS or (reviewed and now - reviewed < SITTING):
         return card.due if card else None
     return _rate(journal, question_id, card, outcome, now)
 
@@ -43,7 +44,8 @@ def overrule_review(journal: Journal, question_id: str, outcome: str) -> datetim
     if not last or outcome not in RATINGS:
         return None
     before = Card.from_dict(last["before"]) if last["before"] else None
-    return _rate(journal, question_id, before, outcome, Card.from_dict(last["card"]).last_review)
+    at = datetime.fromisoformat(last["card"]["last_review"])
+    return _rate(journal, question_id, before, outcome, at)
 
 
 def _rate(
