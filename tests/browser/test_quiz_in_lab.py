@@ -167,15 +167,25 @@ def test_five_kinds_by_keyboard_survive_reload_and_restart(
     expect(card(page, PETS).get_by_role("textbox")).to_have_value("A card that was made for")
 
 
-def test_what_is_typed_stays_text(page: Page, lab: Lab, dialogs: list[str]) -> None:
+def test_what_is_typed_stays_text_in_a_narrow_window_too(
+    page: Page, lab: Lab, dialogs: list[str], shot: Callable[[str], None]
+) -> None:
     write_notebook(lab)
+    page.set_viewport_size({"width": 400, "height": 800})
     open_notebook(page, lab, NOTEBOOK)
+    page.keyboard.press("Control+b")  # the side bar would take most of it
     run_cells(page)
     expect(page.locator(MATHS)).to_have_count(1)
     pets = card(page, PETS)
     answer(page, pets, "intro-24", HOSTILE, "Control+Enter")
     says(pets, "✗ Not yet")
     expect(pets.locator(".wg-typed")).to_have_text(HOSTILE)
+    pets.scroll_into_view_if_needed()
+    shot("quiz_narrow")
+    inside = pets.evaluate("card => card.scrollWidth <= card.clientWidth")
+    right = pets.evaluate("card => card.getBoundingClientRect().right")
+    assert inside and right <= 400
+
     tab_to(page, card(page, GUESS).get_by_role("textbox"))
     page.keyboard.insert_text(HOSTILE)
     page.keyboard.press("Enter")
@@ -189,26 +199,9 @@ def test_what_is_typed_stays_text(page: Page, lab: Lab, dialogs: list[str]) -> N
     assert "alert" not in dialogs
 
 
-def test_an_answer_that_cannot_be_kept_stays_in_the_box(page: Page, lab: Lab) -> None:
-    write_notebook(lab)
-    open_notebook(page, lab, NOTEBOOK)
-    run_cells(page)
-    start = card(page, START)
-    away = lab.home.rename(lab.home.with_name("away"))
-    lab.home.write_text("a file where the folder of answers was")
-    answer(page, start, "intro-07", "2", "Enter")
-    expect(start.get_by_role("alert")).to_contain_text("This was not saved")
-    expect(start.get_by_role("textbox")).to_have_value("2")
-    expect(start.locator(".wg-status")).to_have_text("0 of 3 answered · 0 right")
-    lab.home.unlink()
-    away.rename(lab.home)
-    page.keyboard.press("Enter")
-    says(start, "✓ Right")
-    expect(start.get_by_role("alert")).to_be_empty()
-    expect(start.locator(".wg-status")).to_have_text("1 of 3 answered · 1 right")
-
-
-def test_link_opens_the_section_that_teaches_it(page: Page, lab: Lab) -> None:
+def test_an_answer_that_cannot_be_kept_stays_in_the_box_and_a_link_leads_to_its_section(
+    page: Page, lab: Lab
+) -> None:
     write_notebook(lab)
     section = load_bank()["intro-07"].section
     taught = nbformat.v4.new_notebook(metadata=METADATA)
@@ -218,27 +211,21 @@ def test_link_opens_the_section_that_teaches_it(page: Page, lab: Lab) -> None:
     open_notebook(page, lab, NOTEBOOK)
     run_cells(page)
     start = card(page, START)
+    away = lab.home.rename(lab.home.with_name("away"))
+    lab.home.write_text("a file where the folder of answers was")
     answer(page, start, "intro-07", "3", "Enter")
+    expect(start.get_by_role("alert")).to_contain_text("This was not saved")
+    expect(start.get_by_role("textbox")).to_have_value("3")
+    expect(start.locator(".wg-status")).to_have_text("0 of 3 answered · 0 right")
+    lab.home.unlink()
+    away.rename(lab.home)
+    page.keyboard.press("Enter")
     says(start, "✗ Not yet")
+    expect(start.get_by_role("alert")).to_be_empty()
+    expect(start.locator(".wg-status")).to_have_text("1 of 3 answered · 0 right")
+
     tab_to(page, start.get_by_role("link", name=section))
     page.keyboard.press("Enter")
-    expect(page.get_by_role("tab", name="00_start_here.ipynb")).to_have_attribute(
-        "aria-selected", "true"
-    )
+    tab = page.get_by_role("tab", name="00_start_here.ipynb")
+    expect(tab).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("heading", name=section)).to_be_in_viewport()
-
-
-def test_narrow_window(page: Page, lab: Lab, shot: Callable[[str], None]) -> None:
-    write_notebook(lab)
-    page.set_viewport_size({"width": 400, "height": 800})
-    open_notebook(page, lab, NOTEBOOK)
-    page.keyboard.press("Control+b")  # the side bar would take most of it
-    run_cells(page)
-    pets = card(page, PETS)
-    answer(page, pets, "intro-24", load_bank()["intro-24"].answer, "Control+Enter")
-    says(pets, "✓ Right")
-    pets.scroll_into_view_if_needed()
-    shot("quiz_narrow")
-    inside = pets.evaluate("card => card.scrollWidth <= card.clientWidth")
-    right = pets.evaluate("card => card.getBoundingClientRect().right")
-    assert inside and right <= 400
