@@ -34,7 +34,7 @@ class Card(Widget):
     _css = joined(HERE / "card.css")
     fault = Widget.fault + " Your text is kept."
     status = traitlets.Unicode().tag(sync=True)
-    listing = traitlets.List().tag(sync=True)  # of {"id", "label"}
+    listing = traitlets.List(traitlets.Dict()).tag(sync=True)  # of {"id", "label"}
     card = traitlets.Dict().tag(sync=True)  # the open question, as `draw_card` makes it
     _journal: Journal | None = None
 
@@ -86,10 +86,6 @@ class Quiz(Card):
         question, feedback = self._questions[id], self._checked.get(id)
         answer = None if self._fresh and not feedback else self.journal.latest(id)
         draft = None if self._fresh else self.journal.drafts(id).get(id)
-        if answer and not feedback:  # from another day: code is not run again for being looked at
-            code = question.kind == "code"
-            kept = Feedback(answer.verdict, answer.score, "")
-            feedback = kept if code else question.check(answer.answer)
         typed = answer.answer if answer and draft is None else draft or ""
         self._draw(id, typed, **_verdict(question, answer, feedback) if answer else {})
         self._count()
@@ -170,8 +166,11 @@ def _label(number: int, question: Question, answer: Answer | None, draft: bool) 
     return f"{number}. ({state}) {text}" if state else f"{number}. {text}"
 
 
-def _verdict(question: Question, answer: Answer, feedback: Feedback) -> dict[str, object]:
-    """What a card shows below the question once it is answered."""
+def _verdict(question: Question, answer: Answer, feedback: Feedback | None) -> dict[str, object]:
+    """What a card shows below a question that is answered; on another day without `feedback`."""
+    if feedback is None:  # code is not run again for being looked at
+        code = question.kind == "code"
+        feedback = Feedback("blank", 0.0, "") if code else question.check(answer.answer)
     overrules = [{"outcome": o, "label": label} for o, label in OVERRULES.items()]
     return {
         "outcome": answer.outcome,
@@ -326,9 +325,9 @@ def _progress_picture(counts: dict[str, dict[str, int]]) -> Figure:
     axes.barh(names, lengths["questions"], color="#EEEEEE", edgecolor="#999999", label="open")
     axes.barh(names, lengths["answered"], color="#E69F00", hatch="//", label="answered, not right")
     axes.barh(names, lengths["right"], color="#0072B2", label="right")
-    for name in names:
-        if late := counts[name]["due"]:
-            axes.text(counts[name]["questions"], name, f"  {late} due for review", va="center")
+    for row, (late, length) in enumerate(zip(lengths["due"], lengths["questions"], strict=True)):
+        if late:
+            axes.text(length, row, f"  {late} due for review", va="center")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.25)
     axes.set_xlabel("questions")
