@@ -89,7 +89,7 @@ def judge(mutant: str, folder: Path, measured: list[dict]) -> dict:
     seconds = 60 + 3 * sum(test["seconds"] for test in tests)
     with use_mutation(folder / path, get_operator(operator)(), int(occurrence)):
         change = subprocess.check_output(["git", "diff", "-U0", path], cwd=folder, text=True)
-        caught = not passes([test["key"] for test in tests], folder, seconds)
+        caught = bool(tests) and not passes([test["key"] for test in tests], folder, seconds)
     return {"key": mutant, "caught": caught, "change": change}
 
 
