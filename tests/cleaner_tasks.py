@@ -1,20 +1,21 @@
 """Small sets for test_cleaner_files.py, and what it does to them in processes it can kill.
 
-Run as a program this reads one order per line, carries it out in a child of its own and answers
-with the child's exit status. It imports neither fastai nor pytest: a small process forks fast.
+As a program: `serve` reads one order per line, carries it out in a child of its own and answers
+with the child's exit status; `kills 500` kills Apply, Undo and Redo so often at a random moment,
+and prints what came of it. It imports neither fastai nor pytest: a small process forks fast.
 """
 
-import csv
-import errno
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import types
 from itertools import count
 from pathlib import Path
-from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":  # the package alone, without the widget its __init__ brings
@@ -22,19 +23,13 @@ if __name__ == "__main__":  # the package alone, without the widget its __init__
     sys.modules["utils.cleaner"] = types.ModuleType("utils.cleaner")
     sys.modules["utils.cleaner"].__path__ = [str(ROOT / "utils" / "cleaner")]
 
-from utils.cleaner.files import (  # noqa: E402
-    ClassFolders,
-    CleanerError,
-    FileNames,
-    LabelTable,
-    PictureSet,
-)
+from utils.cleaner.folder import CleanerError, PictureFolder  # noqa: E402
 
-TOUCHES = {"open", "os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "sqlite3.connect"}
+TOUCHES = {"open", "os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir"}
 LABELS = ("grizzly", "black", "teddy")
 
 # Names that clash in other classes or on other systems, and names that are awkward.
-FOLDERS = {
+FILES = {
     "grizzly/a.jpg": b"1",
     "black/a.jpg": b"2",
     "teddy/A.JPG": b"3",
@@ -42,50 +37,16 @@ FOLDERS = {
     "teddy/b\u0308 'q\" <i>\n.jpg": b"5",
     "black/\udcff.png": b"",  # bytes that are no text, and an empty file
 }
-NAMES = {
-    "grizzly_1.jpg": b"1",
-    "black_1.jpg": b"2",
-    "teddy_1.JPG": b"3",
-    "train/black_002.jpg": b"4",
-    "train/grizzly_\u0663.jpg": b"5",
-    "valid/grizzly_9.jpg": b"",
-}
-TABLE = {f"pics/{number},\r{number}.jpg": bytes([48 + number]) for number in range(5)}
-TABLE |= {"loose.png": b""}
 
 
-def label_in_name(path):
-    return path.name.rpartition("_")[0]
-
-
-def renamed(path, label):
-    return f"{label}_{path.stem.rpartition('_')[2]}{path.suffix}"
-
-
-def opened(layout, root):
-    if layout == "names":
-        return PictureSet(FileNames(root, label_in_name, renamed))
-    return PictureSet(LabelTable(root, "labels.csv") if layout == "table" else ClassFolders(root))
-
-
-def make_set(layout, root):
-    """A small set in one of the layouts."""
-    contents = {"names": NAMES, "table": TABLE}.get(layout, FOLDERS)
-    for number, (name, content) in enumerate(contents.items()):
-        split = ("train/", "valid/")[number % 2] if layout == "splits" else ""
-        file = root / (split + name)
+def make_set(root, splits=False):
+    for number, (name, content) in enumerate(FILES.items()):
+        file = root / (("train/", "valid/")[number % 2] if splits else "") / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    if layout in ("folders", "splits"):
-        far = root.with_name("far.jpg")
-        far.write_bytes(b"far")
-        (next(root.rglob("a.jpg")).parent / "link.jpg").symlink_to(far)
-    if layout == "table":
-        with (root / "labels.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["note", "file", "label", "is_valid"])
-            for number, name in enumerate(TABLE):
-                writer.writerow([f"n, {number}", name, LABELS[number % 3], number % 2])
+    far = root.with_name("far.jpg")
+    far.write_bytes(b"far")
+    (next(root.rglob("a.jpg")).parent / "link.jpg").symlink_to(far)
 
 
 def make_many(root, number):
@@ -94,11 +55,15 @@ def make_many(root, number):
         file = root / LABELS[index % 2] / f"{index}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(f"picture {index}".encode())
-    pictures = opened("folders", root)
+    pictures = PictureFolder(root)
     names = [picture.file for picture in pictures.pictures()]
     pictures.choose(names[: number // 4], "discard")
-    pictures.choose(names[-number // 4 :], "relabel", "teddy", new_label=True)
+    pictures.choose(names[-number // 4 :], "relabel", "teddy", new=True)
     return pictures
+
+
+def cleaning(root):
+    return root.with_name(f"{root.name}.cleaning")
 
 
 def on_disk(root):
@@ -116,58 +81,16 @@ def on_disk(root):
     return found
 
 
-def cleaning(root):
-    return root.with_name(f"{root.name}.cleaning")
-
-
-def no_hard_links():
-    """As on a memory stick or in a cloud's folder."""
-    return mock.patch.object(os, "link", side_effect=OSError(errno.EPERM, "no hard links here"))
-
-
 # -- orders ----------------------------------------------------------------------------------------
 
 
-def obey(order):
-    """Carry out one order: `do` in a set, killed by SIGKILL at the so-manieth touch of the disk."""
-    root, touches = Path(order["root"]), count()
-
-    def hook(event, arguments):
-        near = event in TOUCHES and str(arguments[0]).startswith(str(root))
-        if near and next(touches) == order["kill_at"]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    if not order["hard_links"]:
-        no_hard_links().start()
-    sys.addaudithook(hook)
-    pictures = opened(order["layout"], root)
-    TASKS[order["do"]](pictures, order)
+def start():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, __file__, "serve"], **pipes)
 
 
-def to_and_fro(pictures, order):
-    print(os.getpid(), flush=True)
-    while True:
-        pictures.redo() if pictures.redoable() else pictures.undo()
-
-
-def every_fourth(pictures, order):
-    for index in range(order["begin"], 24, 4):
-        file = f"{LABELS[index % 2]}/{index}.jpg"
-        if index % 3:
-            pictures.choose(file, "discard")
-        else:
-            pictures.choose(file, "relabel", "teddy", new_label=True)
-        pictures.apply()
-
-
-TASKS = {
-    "open": lambda pictures, order: None,
-    "apply": lambda pictures, order: pictures.apply(),
-    "undo": lambda pictures, order: pictures.undo(),
-    "redo": lambda pictures, order: pictures.redo(),
-    "to and fro": to_and_fro,
-    "every fourth": every_fourth,
-}
+def send(server, **order):
+    print(json.dumps(order, default=str), file=server.stdin, flush=True)
 
 
 def serve():
@@ -181,6 +104,56 @@ def serve():
                 os.write(2, f"{type(error).__name__}: {error}\n".encode())
                 os._exit(1)
         print(os.waitpid(child, 0)[1], flush=True)
+
+
+def obey(order):
+    """Carry out one order: `do` in a set, killed by SIGKILL at the so-manieth touch of the disk."""
+    root, touches = Path(order["root"]), count()
+
+    def hook(event, arguments):
+        near = event in TOUCHES and str(arguments[0]).startswith(str(root))
+        if near and next(touches) == order["kill_at"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    pictures = PictureFolder(root)
+    if order["do"] == "to and fro":
+        print(os.getpid(), flush=True)
+        while True:
+            pictures.redo() if pictures.journal().undone else pictures.undo()
+    elif order["do"] == "every fourth":
+        for index in range(order["begin"], 24, 4):
+            action = "discard" if index % 3 else "relabel"
+            label = "teddy" if action == "relabel" else None
+            pictures.choose(f"{LABELS[index % 2]}/{index}.jpg", action, label, new=True)
+            pictures.apply()
+    elif order["do"] != "open":
+        getattr(pictures, order["do"])()
+
+
+def kills(number):
+    """On a real disk, from outside: wherever SIGKILL hits, the disk is as before or as after."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "bears"
+        pictures = make_many(root, 24)
+        states = [on_disk(root)]
+        pictures.apply()
+        states.append(on_disk(root))
+        server, half_way, lost, number = start(), 0, 0, int(number)
+        for kill in count(1):
+            send(server, root=root, do="to and fro", kill_at=None)
+            child = int(server.stdout.readline())
+            time.sleep(random.uniform(0, 0.1))
+            os.kill(child, signal.SIGKILL)
+            assert int(server.stdout.readline()) == signal.SIGKILL
+            half_way += on_disk(root) not in states
+            pictures = PictureFolder(root)
+            lost += on_disk(root) != states[len(pictures.journal().done)]
+            if kill >= number and half_way:  # on a busy machine a process gets little done
+                break
+        server.communicate()
+    print(f"{kill} kills, {half_way} of them half way: {lost} sets neither as before nor as after")
+    assert not lost
 
 
 # -- disks of their own ----------------------------------------------------------------------------
@@ -202,8 +175,8 @@ def full_disk(folder):
     pictures = make_many(root, 40)
     filler, ended = Path(folder) / "filler", {True: 0, False: 0}
     for do in ("apply", "undo", "redo", "undo", "apply") * 2:
-        for spare in range(14):
-            before, choices = on_disk(root), pictures.choices()
+        for spare in range(20):
+            before, choices = on_disk(root), pictures.journal().choices
             with filler.open("wb", buffering=0) as file:
                 try:
                     while True:
@@ -217,9 +190,9 @@ def full_disk(folder):
                 assert "no room left" in str(error), error
                 done = False
             filler.unlink()
-            pictures = opened("folders", root)
+            pictures = PictureFolder(root)
             ended[done] += 1
-            assert done or (on_disk(root) == before and pictures.choices() == choices)
+            assert done or (on_disk(root) == before and pictures.journal().choices == choices)
             if done:
                 break
     print(ended)
@@ -227,16 +200,15 @@ def full_disk(folder):
 
 
 def read_only(folder):
-    root = Path(folder) / "bears"
+    root, untouched = Path(folder) / "bears", Path(folder) / "untouched"
     pictures = make_many(root, 8)
-    before, choices = on_disk(root), pictures.choices()
-    untouched = Path(folder) / "untouched"
-    make_set("folders", untouched)
+    before, choices = on_disk(root), pictures.journal().choices
+    make_set(untouched)
     remount(folder, "ro")
     refused(pictures.apply, "read-only")
     refused(lambda: pictures.choose("grizzly/0.jpg", "keep"), "read-only")
-    assert opened("folders", root).choices() == choices  # it can still be looked at
-    refused(lambda: opened("folders", untouched).choose("black/a.jpg", "keep"), "read-only")
+    assert PictureFolder(root).journal().choices == choices  # it can still be looked at
+    refused(lambda: PictureFolder(untouched).choose("black/a.jpg", "keep"), "read-only")
     remount(folder, "rw")
     assert on_disk(root) == before and not cleaning(untouched).exists()
     assert len(pictures.apply()) == 4
@@ -250,7 +222,7 @@ def read_only_inside(folder):
     black = root / "black"
     subprocess.run(["mount", "--bind", black, black], check=True)
     remount(black, "ro")
-    refused(pictures.apply, "read-only")
+    refused(pictures.apply, "clean a copy")  # the mount makes it another disk as well
     subprocess.run(["umount", black], check=True)
     assert on_disk(root) == before and len(pictures.apply()) == 4
 
@@ -261,11 +233,11 @@ def other_disk(folder):
     for name in "ab":
         (root / "black").mkdir(exist_ok=True)
         (root / "black" / f"{name}.jpg").write_bytes(name.encode())
-    pictures, before = opened("folders", root), on_disk(root)
+    pictures, before = PictureFolder(root), on_disk(root)
     pictures.choose("black/a.jpg", "discard")
     refused(pictures.apply, "different disks")
-    assert on_disk(root) == before and pictures.choices()
-    pictures.choose("black/a.jpg", "relabel", "teddy", new_label=True)
+    assert on_disk(root) == before and pictures.journal().choices
+    pictures.choose("black/a.jpg", "relabel", "teddy", new=True)
     assert len(pictures.apply()) == 1
 
 

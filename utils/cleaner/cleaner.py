@@ -1,36 +1,33 @@
 """`Cleaner`: a set of pictures with what is thought of each, the learner's choices, Apply and Undo.
 
-Everything the widget does is one of its methods. What happens to files is in `files.py`, what is
+Everything the widget does is one of its methods. What happens to files is in `folder.py`, what is
 thought of labels and copies in `ranking.py`.
 """
 
+import json
+import math
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import traitlets
 from fastai.learner import Learner
 
 from utils.cleaner import ranking
-from utils.cleaner.disk import CleanerError
-from utils.cleaner.files import HEADER, Change, PictureSet
-from utils.cleaner.journal import Choice
-from utils.cleaner.layouts import ClassFolders, FileNames, LabelTable, Layout, Picture
-from utils.cleaner.thumbs import Look, Thumbs
+from utils.cleaner.folder import HISTORY, Change, Files, Picture, PictureFolder
+from utils.cleaner.page import FILTERS, arranged, menus, tile
+from utils.cleaner.thumbs import Look, looks_at
+from utils.widgets.base import Widget, joined, show_widget
 
-ORDERS = {"loss": "loss", "quality": "quality", "name": "file"}  # and the column of each
-ONLY = {
-    "mislabelled": "looks mislabelled",
-    "duplicates": "copies and their originals",
-    "problems": "not usable as pictures",
-    "chosen": "my choices",
-}
+HERE = Path(__file__).parent
 SURE = 0.8  # probability from which on `suggest` relabels
-
-Files = str | Path | Iterable[str | Path]
+PAGE = 24  # pictures
+LISTED = 100  # changes that are listed before Apply
+FALLBACK = "The pictures to look through are shown here when this cell is run."
 
 
 class Cleaner:
@@ -44,47 +41,27 @@ class Cleaner:
     # else, so all cleaners of a process share it.
     _features: ClassVar[dict[bytes, np.ndarray]] = {}
 
-    def __init__(
-        self,
-        path: Path | str,
-        learn: Learner | None = None,
-        *,
-        labels: Callable[[Path], object] | pd.DataFrame | None = None,
-        rename: Callable[[Path, str], str] | None = None,
-        csv: Path | str = "labels.csv",
-        predictions: pd.DataFrame | None = None,
-    ) -> None:
-        """Open a set: class folders, unless `labels` says how a label is found.
+    def __init__(self, path: Path | str, learn: Learner | None = None) -> None:
+        """Open a set of class folders, `label/name` or `train/label/name`.
 
-        `labels` is a function of a picture's path, and then `rename(path, label)` gives the file
-        name for another label; or a table with the columns file, label and perhaps is_valid, which
-        begins `csv`. `learn` is asked for its predictions when they are first needed; in its place
-        `predictions` can be given: a column of probabilities per label, indexed by file.
+        `learn` is asked for its predictions when they are first needed.
         """
-        self.set = PictureSet(_layout(path, labels, rename, csv))
-        self.thumbs = Thumbs(self.set.root)
+        self.folder = PictureFolder(path)
         self.learn = learn
-        self._splits = _splits(learn, self.set.root)
         self._learned: pd.DataFrame | None = None  # the learner's probabilities, by content
         self._folds: pd.DataFrame | None = None  # out-of-fold probabilities, by content
-        self._seen: tuple = ()
-        if isinstance(self.set.layout, LabelTable):
-            self.set.layout.check_files()
-        files = [picture.file for picture in self.set.pictures()]
-        if predictions is None:
-            self.thumbs.begin(files)
-        else:
-            self._learn_from(predictions, files)
+        self._seen: list[Picture] | None = None
 
     @property
-    def read_only(self) -> str:
-        """Why nothing can be chosen here, when the set is where nothing can be written; else ""."""
-        kept = self.set.folder if self.set.folder.exists() else self.set.root.parent
-        if all(os.access(folder, os.W_OK) for folder in (kept, self.set.root)):
+    def notice(self) -> str:
+        """Why nothing can be chosen here, where nothing can be written; else ""."""
+        root, beside = self.folder.root, self.folder.beside
+        kept = beside if beside.exists() else root.parent
+        if all(os.access(folder, os.W_OK) for folder in (kept, root)):
             return ""
         return (
-            f"{self.set.root.name} is read-only: its pictures can be looked at, but no choice can"
-            " be kept. To clean it, make a copy of it where you can write."
+            f"{root.name} is read-only: its pictures can be looked at, but no choice can be kept."
+            " To clean it, make a copy of it where you can write."
         )
 
     # -- what is thought of the pictures ---------------------------------------------------------
@@ -95,86 +72,70 @@ class Cleaner:
         With a learner this happens by itself the first time; call it to judge afresh after Apply.
         Without one, the out-of-fold classifiers stand in for it.
         """
-        pictures = self.set.pictures()
-        self.thumbs.wait(picture.file for picture in pictures)
-        usable = [p for p in pictures if not self.thumbs.looks[p.file].problem]
+        pictures = self.folder.pictures()
+        looks = zip(pictures, looks_at(self.folder.root, pictures), strict=True)
+        usable = [(picture, look) for picture, look in looks if not look.problem]
         if not usable:
-            raise CleanerError(f"There is no usable picture in {self.set.root.name}.")
-        contents = [self.thumbs.looks[picture.file].digest for picture in usable]
-        once = dict(zip(contents, (picture.file for picture in usable), strict=True))
+            return
+        contents = [look.digest for _, look in usable]
+        once = {look.digest: (picture.file, look.jpeg) for picture, look in usable}
         if self.learn:
-            paths = [self.set.root / file for file in once.values()]
+            paths = [self.folder.root / file for file, _ in once.values()]
             self._learned = ranking.predict(self.learn, paths).set_axis(list(once))
-        new = {content: file for content, file in once.items() if content not in self._features}
+        new = [content for content in once if content not in self._features]
         if new:
-            x = ranking.features(self.thumbs.thumbnails(list(new.values())))
+            x = ranking.features([once[content][1] for content in new])
             self._features.update(zip(new, x, strict=True))
         x = np.stack([self._features[content] for content in contents])
-        near = ranking.alike([self.thumbs.looks[picture.file].hash for picture in usable])
-        labels = [picture.label for picture in usable]
-        self._seen = ()
-        try:
-            folds = ranking.out_of_fold(x, labels, ranking.families(near))
-        except CleanerError:  # too few labels to tell apart
-            if not self.learn:
-                raise
-        else:
-            self._folds = folds.set_axis(contents)[~pd.Index(contents).duplicated()]
+        groups = ranking.families(ranking.alike([look.hash for _, look in usable]))
+        folds = ranking.out_of_fold(x, [picture.label for picture, _ in usable], groups)
+        self._folds = folds.set_axis(contents)[~pd.Index(contents).duplicated()]
+        self._seen = None
 
-    def table(self, wait: bool = True) -> pd.DataFrame:
+    def table(self) -> pd.DataFrame:
         """A row per picture: what is known of it and thought of it, and what you chose.
 
         file, split, label; prediction, confidence (its probability) and loss, by the learner;
         quality (0 to 1, low is doubtful), mislabelled and second_opinion, judged out of fold by
         cleanlab; duplicate_of and copy ("exact" or "near"); problem, a sentence for a file that is
-        no usable picture; choice. What is not known is None. `wait=False` does not wait for
-        pictures that were not opened yet.
+        no usable picture; choice. What is not known is None.
         """
         if self.learn and self._learned is None:
             self.rank()
-        pictures = self.set.pictures()
-        if wait:
-            self.thumbs.wait(picture.file for picture in pictures)
-        seen = (pictures, len(self.thumbs.looks), self.thumbs.busy)
-        if self._seen != seen:
-            self._facts, self._seen = self._look_up(pictures), seen
-        choices = self.set.choices()
-        chosen = [_said(choices.get(picture.file)) for picture in pictures]
+        pictures = self.folder.pictures()
+        if self._seen != pictures:
+            self._facts, self._seen = self._facts_of(pictures), pictures
+        choices = self.folder.journal().choices
+        chosen = [choices[p.file].choice if p.file in choices else None for p in pictures]
         return self._facts.assign(choice=pd.Series(chosen, dtype=object))
 
     def order(
-        self,
-        by: str = "loss",
-        *,
-        split: str | None = None,
-        label: str | None = None,
-        prediction: str | None = None,
-        only: str | None = None,
+        self, by: str = "loss", only: str | None = None, **filters: str | None
     ) -> pd.DataFrame:
         """The rows of `table`, highest `loss` or lowest `quality` first or by `name`, that fit.
 
         `only` can be "mislabelled", "duplicates" (each copy follows its original), "problems" or
-        "chosen".
+        "chosen"; `split`, `label` and `prediction` can be given to filter by.
         """
-        return arranged(self.table(), by, split, label, prediction, only)
+        return arranged(self.table(), by, only, **filters)
 
     # -- choices and what becomes of them --------------------------------------------------------
 
     def keep(self, files: Files) -> None:
         """Choose to leave these as they are; `suggest` passes them over. Nothing else happens."""
-        self.set.choose(files, "keep")
+        self.folder.choose(files, "keep")
 
     def relabel(self, files: Files, label: str, new_label: bool = False) -> None:
         """Choose another label for these; one that no picture has yet needs `new_label=True`."""
-        self.set.choose(files, "relabel", label, new_label)
+        self.folder.choose(files, "relabel", label, new_label)
 
     def discard(self, files: Files) -> None:
         """Choose to take these out of the set, into the trash beside it."""
-        self.set.choose(files, "discard")
+        self.folder.choose(files, "discard")
 
     def forget(self, files: Files) -> None:
         """Take back what was chosen for these."""
-        self.set.forget(files)
+        self.folder.forget(files)
 
     def suggest(self, sure: float = SURE) -> pd.DataFrame:
         """Turn what the ranking says into choices, and return their rows of the table.
@@ -184,8 +145,7 @@ class Cleaner:
         probability `sure` and is the out-of-fold opinion too. What you have chosen stays.
         """
         if not self.learn and self._folds is None:
-            with suppress(CleanerError):  # too few labels to judge: copies are found all the same
-                self.rank()
+            self.rank()
         table = self.table()
         free = table[table["choice"].isna()]
         out = free["problem"].notna() | free["duplicate_of"].notna()
@@ -199,172 +159,158 @@ class Cleaner:
 
     def pending(self) -> pd.DataFrame:
         """What `apply` would do: file, action, label, new_label, to, problem, sentence."""
-        return _changes(self.set.plan())
+        return _rows(self.folder.plan())
 
     def apply(self) -> pd.DataFrame:
         """Do what was chosen, all or nothing, and return it."""
-        return self._done(self.set.apply())
+        return _rows(self.folder.apply())
 
     def undo(self) -> pd.DataFrame:
         """Undo the last Apply and return it; its choices are pending again."""
-        return self._done(self.set.undo(), back=True)
+        return _rows(self.folder.undo())
 
     def redo(self) -> pd.DataFrame:
         """Do again what was undone last, and return it."""
-        return self._done(self.set.redo())
+        return _rows(self.folder.redo())
 
     def history(self) -> pd.DataFrame:
         """Everything done to a file, oldest first."""
-        return pd.DataFrame(self.set.history(), columns=HEADER)
-
-    def to_csv(self, path: Path | str) -> Path:
-        """Write the history to a CSV file, and return its path."""
-        return self.set.to_csv(path)
+        return pd.DataFrame(self.folder.journal().history, columns=HISTORY, dtype=object)
 
     def show(self) -> None:
         """Show the widget in a notebook."""
-        from utils.cleaner.widget import show  # the last layer, which the methods do without
-
-        show(self)
-
-    def _done(self, changes: list[Change], back: bool = False) -> pd.DataFrame:
-        """What is known of the files that moved is known of them under their new names."""
-        names = {c.file: c.to for c in changes if c.to and c.action == "relabel"}
-        names = {new: old for old, new in names.items()} if back else names
-        self.thumbs.moved(names)
-        self._splits |= {
-            new: self._splits[old] for old, new in names.items() if old in self._splits
-        }
-        return _changes(changes)
+        show_widget(CleanerWidget(self), FALLBACK)
 
     # -- putting it together ---------------------------------------------------------------------
 
-    def _learn_from(self, predictions: pd.DataFrame, files: list[str]) -> None:
-        self.thumbs.wait(files)
-        given = predictions[predictions.index.isin(files)]
-        given.index = [self.thumbs.looks[file].digest for file in given.index]
-        self._learned = given[~given.index.duplicated()].rename(columns=str)
-
-    def _look_up(self, pictures: list[Picture]) -> pd.DataFrame:
-        looks = [self.thumbs.looks.get(picture.file) for picture in pictures]
-        contents = [look.digest if look and not look.problem else None for look in looks]
+    def _facts_of(self, pictures: list[Picture]) -> pd.DataFrame:
+        looks = looks_at(self.folder.root, pictures)
+        contents = [None if look.problem else look.digest for look in looks]
         labels = [picture.label for picture in pictures]
-        folds = _of(self._folds, contents)
-        learned = folds if self._learned is None else _of(self._learned, contents)
-        table = pd.DataFrame(
-            {
-                "file": [picture.file for picture in pictures],
-                "split": [p.split or self._splits.get(p.file) for p in pictures],
-                "label": labels,
-            },
-            dtype=object,
-        )
+
+        def known(opinions: pd.DataFrame | None) -> pd.DataFrame:
+            """Probabilities for these pictures; an empty row where there are none."""
+            opinions = pd.DataFrame() if opinions is None else opinions
+            return opinions.reindex(contents).reset_index(drop=True)
+
+        folds = known(self._folds)
+        learned = folds if self._learned is None else known(self._learned)
+        files, splits = [p.file for p in pictures], [p.split for p in pictures]
+        table = pd.DataFrame({"file": files, "split": splits, "label": labels}, dtype=object)
         table = table.join(ranking.opinion(labels, learned)).join(ranking.judge(labels, folds))
         table["second_opinion"] = ranking.opinion(labels, folds)["prediction"]
         table = table.join(self._copies(table, looks))
-        problems = [look.problem if look else None for look in looks]
-        return table.assign(problem=pd.Series(problems, dtype=object))
+        problems = pd.Series([look.problem for look in looks], dtype=object)
+        return table.assign(problem=problems)
 
-    def _copies(self, table: pd.DataFrame, looks: list[Look | None]) -> pd.DataFrame:
+    def _copies(self, table: pd.DataFrame, looks: list[Look]) -> pd.DataFrame:
         """Columns duplicate_of and copy. The original is the one with the best label, then the
         one to judge by rather than to learn from, then the largest.
         """
         found = pd.DataFrame({"duplicate_of": None, "copy": None}, index=table.index, dtype=object)
-        if self.thumbs.busy:  # not before all are there: an original could still come
-            return found
-        usable = [n for n, look in enumerate(looks) if look and not look.problem]
+        usable = [(n, look) for n, look in enumerate(looks) if not look.problem]
 
         def merit(place: int) -> tuple:
-            look, row = looks[usable[place]], table.iloc[usable[place]]
-            return row["mislabelled"], row["split"] == "train", -look.pixels, -look.bytes
+            row, look = usable[place]
+            worse = table["mislabelled"][row], table["split"][row] == "train"
+            return *worse, -look.pixels, -look.size
 
-        near = ranking.alike([looks[n].hash for n in usable])
+        near = ranking.alike([look.hash for _, look in usable])
         for copy, original in ranking.copies(near, sorted(range(len(usable)), key=merit)).items():
-            one, other = usable[copy], usable[original]
-            exact = looks[one].digest == looks[other].digest
-            found.loc[one] = table["file"][other], "exact" if exact else "near"
+            (row, look), (other, first) = usable[copy], usable[original]
+            kind = "exact" if look.digest == first.digest else "near"
+            found.loc[row] = table["file"][other], kind
         return found
 
 
-def arranged(
-    table: pd.DataFrame,
-    by: str,
-    split: str | None = None,
-    label: str | None = None,
-    prediction: str | None = None,
-    only: str | None = None,
-) -> pd.DataFrame:
-    """Rows of a cleaner's table: see `Cleaner.order`."""
-    if by not in ORDERS or only not in (None, *ONLY):
-        raise CleanerError(
-            f"Order by one of {', '.join(ORDERS)}; show only one of {', '.join(ONLY)}."
-        )
-    fits = groups(table)[only] if only else pd.Series(True, table.index)
-    for column, wanted in (("split", split), ("label", label), ("prediction", prediction)):
-        fits &= True if wanted is None else table[column] == wanted
-    table = table[fits].sort_values(ORDERS[by], ascending=by != "loss", kind="stable")
-    if only == "duplicates":
-        original = table["duplicate_of"].fillna(table["file"])
-        table = table.assign(original=original, copied=table["duplicate_of"].notna())
-        table = table.sort_values(["original", "copied", "file"]).drop(
-            columns=["original", "copied"]
-        )
-    return table.reset_index(drop=True)
-
-
-def groups(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Which rows each entry of `ONLY` means."""
-    copied = table["duplicate_of"]
-    return {
-        "mislabelled": table["mislabelled"].copy(),
-        "duplicates": copied.notna() | table["file"].isin(copied.dropna()),
-        "problems": table["problem"].notna(),
-        "chosen": table["choice"].notna(),
-    }
-
-
-def _layout(
-    path: Path | str, labels: object, rename: Callable[[Path, str], str] | None, csv: Path | str
-) -> Layout:
-    if labels is None:
-        return ClassFolders(path)
-    if isinstance(labels, pd.DataFrame):
-        return LabelTable(path, csv, labels)
-    if rename is None:
-        raise CleanerError(
-            "Labels in file names need rename as well: a function that gives, for a path and a"
-            " label, the file name with that label."
-        )
-    return FileNames(path, labels, rename)
-
-
-def _splits(learn: Learner | None, root: Path) -> dict[str, str]:
-    """Which pictures the learner was trained on and which it was judged by, where they are known
-    by their paths; for sets whose layout does not say.
-    """
-    splits = {}
-    for split, data in zip(("train", "valid"), learn.dls.loaders if learn else (), strict=False):
-        items = data.dataset.items
-        paths = [Path(item).resolve() for item in items if isinstance(item, (str, Path))]
-        splits |= {p.relative_to(root).as_posix(): split for p in paths if p.is_relative_to(root)}
-    return splits
-
-
-def _of(opinions: pd.DataFrame | None, contents: list[bytes | None]) -> pd.DataFrame:
-    """The probabilities of these pictures; an empty row where there are none."""
-    if opinions is None:
-        return pd.DataFrame(index=range(len(contents)))
-    return opinions.reindex(contents).reset_index(drop=True)
-
-
-def _said(choice: Choice | None) -> str | None:
-    """A choice in words."""
-    if choice is None:
-        return None
-    return f"relabel to {choice.label}" if choice.action == "relabel" else choice.action
-
-
-def _changes(changes: Iterable[Change]) -> pd.DataFrame:
+def _rows(changes: list[Change]) -> pd.DataFrame:
     columns = ["file", "action", "label", "new_label", "to", "problem", "sentence"]
     rows = [[getattr(change, column) for column in columns] for change in changes]
     return pd.DataFrame(rows, columns=columns, dtype=object)
+
+
+class CleanerWidget(Widget):
+    """Pages of pictures with choices, and what Apply would do; the page's half is `cleaner.js`."""
+
+    _esm = joined(HERE / "cleaner.js")
+    _css = joined(HERE / "cleaner.css")
+    page = traitlets.Dict().tag(sync=True)  # all that is drawn
+
+    def __init__(self, cleaner: Cleaner) -> None:
+        """Show the first page of all pictures."""
+        super().__init__(f"Pictures of {cleaner.folder.root.name}")
+        self.cleaner = cleaner
+        self.view: dict[str, Any] = dict.fromkeys(("by", "only", *FILTERS), "") | {"page": 0}
+        self.notice = self.attempt(dict)["problem"] or cleaner.notice
+
+    def attempt(self, action: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
+        """As in the base; then the page is drawn, whatever came of it."""
+        reply, drawn = super().attempt(action), super().attempt(self.draw)
+        return reply if reply["problem"] else reply | drawn
+
+    def actions(self) -> dict[str, Callable[..., dict[str, Any] | None]]:
+        """What the page may ask for; what is `said` is shown below the pictures."""
+        cleaner = self.cleaner
+        return {
+            "look": self.view.update,
+            "choose": self.choose,
+            "suggest": self.suggest,
+            "apply": lambda: counted("Applied", cleaner.apply()),
+            "undo": lambda: counted("Undone", cleaner.undo()),
+            "redo": lambda: counted("Done again", cleaner.redo()),
+        }
+
+    def choose(self, ids: list[str], action: str, label: str = "") -> dict[str, Any]:
+        """Choose for these pictures."""
+        files = [json.loads(id) for id in ids]
+        if action == "forget":
+            self.cleaner.forget(files)
+        else:
+            self.cleaner.folder.choose(files, action, label or None)
+        words = {"forget": "no choice", "relabel": f"relabel to {label}"}.get(action, action)
+        return {"said": f"{len(files)} picture{'s' if len(files) > 1 else ''}: {words}."}
+
+    def suggest(self) -> dict[str, Any]:
+        """Have choices suggested."""
+        counts = Counter(choice.split()[0] for choice in self.cleaner.suggest()["choice"])
+        said = ", ".join(f"{action} {count}" for action, count in sorted(counts.items()))
+        chosen = f"Chosen for you: {said}. Look at them under Show."
+        return {"said": chosen if said else "No suggestions."}
+
+    def draw(self) -> None:
+        """Draw the page that fits what the menus say."""
+        cleaner, folder, view = self.cleaner, self.cleaner.folder, self.view
+        table = cleaner.table()
+        view["by"] = view["by"] or ("loss" if table["loss"].notna().any() else "name")
+        rows = arranged(
+            table, view["by"], **{name: view[name] or None for name in ("only", *FILTERS)}
+        )
+        pages = max(1, math.ceil(len(rows) / PAGE))
+        view["page"] = min(max(view["page"], 0), pages - 1)
+        first = view["page"] * PAGE
+        here = rows[first : first + PAGE]
+        plan, journal = folder.plan(), folder.journal()
+        pictures = {picture.file: picture for picture in folder.pictures()}
+        looks = looks_at(folder.root, [pictures[file] for file in here["file"]])
+        place = f"Pictures {first + 1} to {first + len(here)} of {len(rows)}"
+        more = [f"… and {len(plan) - LISTED} more"] if len(plan) > LISTED else []
+        self.page = {
+            "menus": menus(table, view),
+            "labels": folder.labels(),
+            "page": view["page"],
+            "pages": pages,
+            "place": place if len(rows) else "No picture fits",
+            "rows": list(map(tile, here.itertuples(), looks)),
+            "plan": [change.problem or change.sentence for change in plan[:LISTED]] + more,
+            "changes": len(plan),
+            "undo": len(journal.done),
+            "redo": len(journal.undone),
+        }
+
+
+def counted(did: str, changes: pd.DataFrame) -> dict[str, Any]:
+    """What was done to how many pictures, in words."""
+    counts = changes["action"].value_counts()
+    words = {"relabel": "relabelled", "discard": "discarded"}
+    done = " and ".join(f"{counts[action]} {words[action]}" for action in words if action in counts)
+    return {"said": f"{did}: {done}." if done else "Nothing was chosen that changes a file."}

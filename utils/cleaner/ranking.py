@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
-from fastai.data.core import TfmdDL
 from fastai.learner import Learner
 from fastai.torch_core import default_device
 from fastprogress import progress_bar
@@ -27,10 +26,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from utils.cleaner.disk import CleanerError
+from utils.cleaner.folder import CleanerError
 from utils.models import efficientnet_lite0
 
 FOLDS, SEED = 5, 0
+BILINEAR = Image.Resampling.BILINEAR
 SIZE = 160  # pixels, the side of the squares that features are taken from
 BATCH = 32
 MANY = 1000  # pictures; from here on a progress bar is shown
@@ -44,17 +44,18 @@ NEAR = 60
 STRENGTH = 0.01
 
 
-# -- what a learner says -----------------------------------------------------------------------
-
-
 def predict(learn: Learner, paths: Sequence[Path]) -> pd.DataFrame:
     """The learner's probabilities: a row per picture, in their order, and a column per label.
 
     Raises `CleanerError` when it is not a learner that gives each picture one of its labels.
     """
     vocab = [str(label) for label in getattr(learn.dls, "vocab", [])]
+    try:
+        dl = learn.dls.test_dl(paths)
+    except AssertionError:  # its items were rows, of which a column reader made texts
+        dl = learn.dls.test_dl([str(path) for path in paths])
     with nullcontext() if len(paths) > MANY else learn.no_bar():
-        scores, _ = learn.get_preds(dl=_loader(learn, paths), act=_unchanged)
+        scores, _ = learn.get_preds(dl=dl, act=lambda scores: scores)
     if getattr(scores, "shape", ()) != (len(paths), len(vocab)):
         raise CleanerError(
             "This learner does not give each picture one of its labels: train one with"
@@ -64,23 +65,16 @@ def predict(learn: Learner, paths: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame(scores.double().softmax(1).cpu().numpy(), columns=vocab)
 
 
-def _unchanged(scores: torch.Tensor) -> torch.Tensor:
-    return scores
-
-
-def _loader(learn: Learner, paths: Sequence[Path]) -> TfmdDL:
-    """As fastai's `test_dl`, whether the learner's items were paths or rows of a table."""
-    try:
-        return learn.dls.test_dl(paths)
-    except AssertionError:  # the items were rows, of which a column reader made texts
-        return learn.dls.test_dl([str(path) for path in paths])
-
-
 def opinion(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
-    """Columns prediction, confidence (its probability) and loss (minus log p of the label)."""
-    table = pd.DataFrame({"confidence": np.nan, "loss": np.nan}, index=range(len(labels)))
-    table.insert(0, "prediction", pd.Series([None] * len(labels), dtype=object))
-    known = _known(probabilities)
+    """Columns prediction, confidence (its probability) and loss (minus log p of the label).
+
+    `probabilities` has a row per picture, empty where nothing is known, and a column per label.
+    """
+    table = pd.DataFrame(
+        {"prediction": None, "confidence": np.nan, "loss": np.nan}, range(len(labels))
+    )
+    table["prediction"] = table["prediction"].astype(object)
+    known = probabilities.notna().any(axis=1).to_numpy()
     if known.any():
         p, names = probabilities[known].to_numpy(), probabilities.columns
         own = names.get_indexer(np.array(labels, dtype=object)[known])
@@ -91,15 +85,8 @@ def opinion(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _known(probabilities: pd.DataFrame) -> np.ndarray:
-    return probabilities.notna().all(axis=1).to_numpy() & (probabilities.shape[1] > 0)
-
-
-# -- how well a label fits, judged out of fold -------------------------------------------------
-
-
 def features(thumbnails: Sequence[bytes]) -> np.ndarray:
-    """1,280 numbers for each picture, from the body that comes with the course.
+    """1,280 numbers for each picture (a row), from the body that comes with the course.
 
     The body is the plain pretrained one, also where a fine-tuned one is at hand: that one has been
     trained on the labels in question, and its features repeat the wrong ones. Measured with 7 % of
@@ -109,43 +96,41 @@ def features(thumbnails: Sequence[bytes]) -> np.ndarray:
     Thumbnails do as well as whole pictures, and need no file to be opened again.
     """
     body = nn.Sequential(*list(efficientnet_lite0().children())[:-1]).eval()
-    body = body.to(default_device(), memory_format=torch.channels_last)
+    body.to(default_device()).to(memory_format=torch.channels_last)
     starts = range(0, len(thumbnails), BATCH)
     rows = []
     with torch.inference_mode():
         for start in progress_bar(starts, leave=False) if len(thumbnails) > MANY else starts:
-            squares = [_square(small) for small in thumbnails[start : start + BATCH]]
-            x = torch.from_numpy(np.stack(squares)).to(default_device())
-            x = x.permute(0, 3, 1, 2).float() / 127.5 - 1  # mean and std 0.5
+            pictures = [Image.open(BytesIO(jpeg)) for jpeg in thumbnails[start : start + BATCH]]
+            small = [picture.resize((SIZE, SIZE), BILINEAR) for picture in pictures]
+            x = torch.from_numpy(np.stack([np.asarray(picture) for picture in small]))
+            x = x.to(default_device()).permute(0, 3, 1, 2).float() / 127.5 - 1  # mean, std: 0.5
             rows.append(body(x).cpu().numpy())
     return np.concatenate(rows)
 
 
-def _square(thumbnail: bytes) -> np.ndarray:
-    return np.array(Image.open(BytesIO(thumbnail)).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
-
-
-def out_of_fold(x: np.ndarray, labels: Sequence[str], groups: Sequence[int]) -> pd.DataFrame:
+def out_of_fold(
+    x: np.ndarray, labels: Sequence[str], groups: Sequence[int] | np.ndarray
+) -> pd.DataFrame:
     """Probabilities of the labels for each picture, from classifiers that have not seen it.
 
     `x` are features, a row per picture. Pictures of one group (copies of each other) are in the
     same fold, or a copy with the same wrong label would vouch for it. A label that fewer than two
-    groups have is left out. Raises `CleanerError` when there are not two labels to tell apart.
+    groups have is left out; where that leaves fewer than two, nothing is known.
     """
     seen = pd.DataFrame({"label": labels, "group": groups})
     spread = seen.groupby("label")["group"].nunique()
     usual = spread[spread > 1]
     if len(usual) < 2:
-        raise CleanerError(
-            "Labels can be judged where at least two of them have two usable pictures each."
-        )
+        return pd.DataFrame(index=seen.index)
     known = seen["label"].isin(usual.index).to_numpy()
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
     folds = StratifiedGroupKFold(min(FOLDS, usual.min()), shuffle=True, random_state=SEED)
     y, g = seen["label"][known].to_numpy(str), seen["group"][known]
-    judged = cross_val_predict(model, x[known], y, groups=g, cv=folds, method="predict_proba")
-    table = pd.DataFrame(np.nan, index=range(len(seen)), columns=sorted(usual.index))
-    table.loc[known] = judged
+    table = pd.DataFrame(np.nan, index=seen.index, columns=sorted(usual.index))
+    table.loc[known] = cross_val_predict(
+        model, x[known], y, groups=g, cv=folds, method="predict_proba"
+    )
     return table
 
 
@@ -155,18 +140,14 @@ def judge(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
     Northcutt, Jiang & Chuang 2021 (arXiv 1911.00068). Without probabilities, or for a label that
     is not among them: no quality, and not mislabelled.
     """
-    labels = pd.Series(labels, dtype=object)
-    table = pd.DataFrame({"quality": np.nan, "mislabelled": False}, index=range(len(labels)))
-    known = _known(probabilities) & labels.isin(probabilities.columns).to_numpy()
+    own = probabilities.columns.get_indexer(np.array(labels, dtype=object))
+    table = pd.DataFrame({"quality": np.nan, "mislabelled": False}, range(len(labels)))
+    known = probabilities.notna().any(axis=1).to_numpy() & (own >= 0)
     if known.any():
-        y = probabilities.columns.get_indexer(labels[known])
-        p = probabilities[known].to_numpy()
+        y, p = own[known], probabilities[known].to_numpy()
         table.loc[known, "quality"] = get_label_quality_scores(y, p)
         table.loc[known, "mislabelled"] = find_label_issues(y, p, n_jobs=1)
     return table
-
-
-# -- copies ------------------------------------------------------------------------------------
 
 
 def alike(hashes: Sequence[bytes]) -> list[np.ndarray]:
