@@ -20,21 +20,15 @@ def one(source, check="True", **limits):
 
 
 def test_right_and_wrong_code():
-    source = "doubled = [2 * n for n in range(10) if n % 2]\nprint('hello')"
-    result = run_code(source, ["doubled == [2, 6, 10, 14, 18]", "assert 3 in doubled", "False"])
-    assert result.passed == [True, False, False]
+    source = "doubled = [2 * n for n in range(10) if n % 2]\nprint('hello')\n20 + 22"
+    checks = ["doubled == [2, 6, 10, 14, 18]", "assert 3 in doubled", "False", "_ == 42"]
+    result = run_code(source, checks)
+    assert result.passed == [True, False, False, True]
     assert (result.error, result.output, result.timed_out) == (None, "hello\n", False)
 
 
-def test_an_assert_says_what_it_says():
+def test_a_check_says_what_it_says():
     assert one("x = 1", "assert x == 2, 'x should be two'").error == "x should be two"
-
-
-def test_last_value_is_underscore():
-    assert run_code("a = 20\na + 22", ["_ == 42"]).passed == [True]
-
-
-def test_a_check_that_crashes_is_not_passed():
     result = run_code("x = 1", ["y == 1", "x == 1"])
     assert result.passed == [False, True]
     assert result.error == "NameError: name 'y' is not defined"
@@ -63,15 +57,12 @@ def test_strange_text_is_no_crash(source):
     assert one(source, "x == 1").passed == [False]
 
 
-def test_endless_loop_is_stopped():
+def test_endless_loops_are_stopped():
     started = time.monotonic()
     result = one("print('before')\nwhile True: pass", seconds=0.5)
     assert result.timed_out and result.passed == [False] and "loop" in result.error
     assert result.output == "before\n"
     assert time.monotonic() - started < 5
-
-
-def test_endless_loop_in_a_check_keeps_what_was_passed():
     result = run_code("def f():\n  while True: pass", ["callable(f)", "f()", "True"], seconds=0.5)
     assert result.passed == [True, False, False] and result.timed_out
 
@@ -205,7 +196,7 @@ def test_nothing_passes_that_was_not_checked(source):
 
 def test_ending_python_is_explained():
     assert "line 2: SystemExit: your code ended" in one("import sys\nsys.exit()").error
-    assert "ended Python" in one("import os\nos._exit(0)").error
+    assert "ended Python before it was checked (exit code 0)" in one("import os\nos._exit(0)").error
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -247,13 +238,9 @@ def test_torch_can_be_used():
 
 
 def test_a_trivial_answer_is_quick():
-    times = []
-    for _ in range(5):
-        started = time.monotonic()
-        assert one("x = 1", "x == 1").passed == [True]
-        times.append(time.monotonic() - started)
-    print(f"\nbest of 5: {min(times) * 1000:.0f} ms")
-    assert min(times) < 0.3
+    started = time.monotonic()
+    assert one("x = 1", "x == 1").passed == [True]
+    assert time.monotonic() - started < 2
 
 
 def test_leaves_nothing_behind(tmp_path, monkeypatch):
