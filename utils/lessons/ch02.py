@@ -1,0 +1,437 @@
+"""Chapter 02: a small web on this machine, a download with a memory, a search, a walk in steps."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from http.client import HTTPException, IncompleteRead
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.transforms import get_image_files
+from fastai.torch_core import to_np
+from fastcore.foundation import L
+from fastcore.net import urljson, urlread
+from fastcore.parallel import parallel
+from PIL import Image, ImageDraw
+
+from utils.common import CourseError, text_of
+from utils.images import ORIENTATION, SUFFIXES, check_images, open_image
+from utils.paths import course_cache, file_lock
+
+LOOPBACK = "127.0.0.1"
+TIMEOUT = 4  # seconds without a byte, as in fastai's `download_images`
+AT_ONCE = 8  # addresses asked for at the same time, as there
+SIDE, MEGAPIXELS = 800, 30  # an untidy picture's longer side; what the enlarged one has
+OPENVERSE = "https://api.openverse.org/v1/images/"
+PAGE = 20  # results per question that Openverse gives someone without a key
+PAUSE = 1.0  # seconds between two questions, out of courtesy
+COLUMNS = {  # of a search's results, and what we call them
+    "url": "address", "license": "licence", "license_version": "", "license_url": "licence_url",
+    "creator": "creator", "title": "title", "foreign_landing_url": "page",
+}  # fmt: skip
+LIST = "addresses.csv"
+
+
+class GatherError(CourseError):
+    """Pictures that cannot be had; the sentence says what to do."""
+
+
+# --- untidy pictures ------------------------------------------------------------------------
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """The bytes of a file of this kind, with Pillow's options for it."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def cut_out(image: Image.Image) -> Image.Image:
+    """The picture as RGBA with only an oval of it left; what is transparent is black below."""
+    oval = Image.new("L", image.size)
+    ImageDraw.Draw(oval).ellipse((0, 0, image.width, image.height), fill=255)
+    picture = Image.composite(image, Image.new("RGB", image.size), oval)
+    picture.putalpha(oval)
+    return picture
+
+
+def sideways(image: Image.Image) -> bytes:
+    """As a phone held upright writes it: lying on its side, with a note of which way is up."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    return encoded(image.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=92)
+
+
+def enlarged(image: Image.Image) -> bytes:
+    """The picture with 30 megapixels."""
+    scale = (MEGAPIXELS * 1e6 / (image.width * image.height)) ** 0.5
+    size = (round(image.width * scale), round(image.height * scale))
+    return encoded(image.resize(size, Image.Resampling.BILINEAR), "JPEG", quality=40)
+
+
+# What the web is like: file name → what a well-behaved picture becomes.
+UNTIDY: dict[str, Callable[[Image.Image], bytes]] = {
+    "webp_inside.jpg": lambda image: encoded(image, "WEBP"),
+    "png_inside.jpg": lambda image: encoded(image, "PNG"),
+    "palette.png": lambda image: encoded(cut_out(image).quantize(), "PNG"),
+    "see_through.png": lambda image: encoded(cut_out(image), "PNG"),
+    "printing_colours.jpg": lambda image: encoded(image.convert("CMYK"), "JPEG", quality=92),
+    "deep_grey.png": lambda image: encoded(
+        image.convert("L").convert("I").point(lambda value: value * 256).convert("I;16"), "PNG"
+    ),
+    "sideways.jpg": sideways,
+    "animated.gif": lambda image: encoded(
+        image, "GIF", save_all=True, append_images=[image.rotate(90), image.rotate(180)]
+    ),
+    "thirty_megapixels.jpg": enlarged,
+    "cut_off.jpg": lambda image: encoded(image, "JPEG")[: len(encoded(image, "JPEG")) // 2],
+    "text.jpg": lambda image: b"A note about a bear, saved under the wrong name.\n",
+    "empty.jpg": lambda image: b"",
+}
+BROKEN = ("cut_off.jpg", "text.jpg", "empty.jpg")  # these of them are of no use
+GONE = "gone.jpg"  # an address that leads nowhere
+
+
+# --- a small web ----------------------------------------------------------------------------
+
+
+class PageHandler(BaseHTTPRequestHandler):
+    """Serves the pages of a `PictureServer`, and nothing else."""
+
+    def do_GET(self) -> None:
+        """Send the page with this path, 404 where there is none."""
+        page = self.server.pages.get(self.path)
+        if page is None:
+            return self.send_error(404)
+        data = page if isinstance(page, bytes) else page.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing: the log would land in the notebook."""
+
+
+class PictureServer(ThreadingHTTPServer):
+    """A web on this machine alone: pictures of `folder`, which has a folder for each label.
+
+    `urls` has the addresses by label, `untidy` those among them of awkward files: nine pictures
+    are there in an untidy form instead of their own (`UNTIDY`), and three files that are of no
+    use and an address that leads nowhere come on top. Serves these and nothing else, from its
+    creation until `stop()`. Raises `GatherError` for a folder without pictures.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, folder: Path) -> None:
+        """Make the untidy pictures and start to serve."""
+        files = sorted(get_image_files(folder))
+        if not files:
+            raise GatherError(f"There are no pictures in folders in {folder}: nothing to serve.")
+        super().__init__((LOOPBACK, 0), PageHandler)
+        # Other pictures, other addresses: what was gathered earlier is not taken for these.
+        stamps = [(f.relative_to(folder).as_posix(), f.stat().st_mtime_ns) for f in files]
+        self.root = short_hash(stamps)
+        self.pages: dict[str, Path | bytes | None] = {}
+        self.urls: dict[str, list[str]] = {file.parent.name: [] for file in files}
+        self.untidy: list[str] = []
+        own = {label: [f for f in files if f.parent.name == label] for label in self.urls}
+        usable = {label: check_images(own[label][:20]).usable for label in own}
+        for name, label in zip(UNTIDY, cycle(own), strict=False):
+            if usable[label]:
+                file = usable[label].pop(0)
+                image = open_image(file)
+                image.thumbnail((SIDE, SIDE))
+                self.untidy.append(self.add(label, name, UNTIDY[name](image)))
+                if name not in BROKEN:
+                    files.remove(file)
+        self.untidy.append(self.add(next(iter(own)), GONE, None))
+        for file in files:
+            self.add(file.parent.name, file.name, file)
+        # A proxy that this machine may be set to use is kept out of talks with itself.
+        known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        if LOOPBACK not in known.split(","):
+            known = f"{known},{LOOPBACK}".lstrip(",")
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = known
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def add(self, label: str, name: str, page: Path | bytes | None) -> str:
+        """The address of a new page."""
+        path = quote(f"/{self.root}/{label}/{name}")
+        if path in self.pages:  # a picture with the name of an untidy one
+            path = quote(f"/{self.root}/{label}/own/{name}")
+        self.pages[path] = page
+        self.urls[label].append(f"http://{LOOPBACK}:{self.server_port}{path}")
+        return self.urls[label][-1]
+
+    def stop(self) -> None:
+        """Serve no longer."""
+        self.shutdown()
+        self.server_close()
+
+
+def short_hash(value: object) -> str:
+    """Ten hexadecimal digits that differ for values of different `repr`."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:10]
+
+
+# --- download -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Where the pictures are, and what came of each address.
+
+    `table` has the columns label, address, file (its name in `folder/label`, empty when nothing
+    arrived) and reason (why nothing did). It is kept as `addresses.csv` in the folder.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+
+    @property
+    def missing(self) -> pd.DataFrame:
+        """The addresses from which nothing came."""
+        return self.table[self.table.file == ""]
+
+    def __str__(self) -> str:
+        """The counts on one line, then each reason with its first addresses."""
+        came = len(self.table) - len(self.missing)
+        lines = [f"{len(self.table)} addresses: {came} files arrived, {len(self.missing)} did not."]
+        for reason, rows in self.missing.groupby("reason"):
+            names = [quote(address.rpartition("/")[2], safe="%") for address in rows.address]
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            lines.append(f"  {reason}: {', '.join(names[:5])}{more}")
+        return "\n".join(lines)
+
+
+def read_addresses(listed: Path | str | Iterable[str]) -> list[str]:
+    """The addresses in a text file, or in a list, each once: blanks and Windows line ends dropped.
+
+    fastai splits such a file at newlines only: from a Windows file every address then ends in
+    an invisible character and fails.
+    """
+    if isinstance(listed, (str, Path)):
+        text = text_of(Path(listed).read_bytes(), Path(listed).name)
+    else:
+        text = " ".join(listed)
+    return list(dict.fromkeys(text.split()))
+
+
+def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False) -> Gathered:
+    """Download pictures into `folder/label/`, once, eight at a time.
+
+    `urls` has for each label a list of addresses or a text file of them. The folder lies in
+    `course_cache()` and belongs to exactly these addresses: the same ones are not downloaded
+    again (unless `again`), others get a folder of their own, so that nothing is mixed. Raises
+    `GatherError` when not a single address answers.
+    """
+    lists = {label: read_addresses(listed) for label, listed in urls.items()}
+    for label, listed in lists.items():
+        if not label or label.startswith(".") or re.search(r"[/\\:\0]", label):
+            raise GatherError(f"The label {label!r} cannot name a folder: choose another.")
+        if not listed:
+            raise GatherError(f"The list of addresses for {label!r} is empty: put some into it.")
+    # Our own server has another port each time; what it serves is in the rest of its addresses.
+    key = short_hash(re.sub(rf"http://{re.escape(LOOPBACK)}:\d+", "", json.dumps(lists)))
+    folder = course_cache() / "gathered" / f"{name}-{key}"
+    folder.parent.mkdir(exist_ok=True)
+    with file_lock(f"{folder}.lock"):
+        if again or not folder.is_dir():
+            download(lists, folder)
+        return Gathered(folder, pd.read_csv(folder / LIST, keep_default_na=False))
+
+
+def download(lists: dict[str, list[str]], folder: Path) -> None:
+    """Everything into a scratch folder, which takes the final name when it is complete."""
+    scratch = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
+    rows = []
+    for label, urls in lists.items():
+        (scratch / label).mkdir(parents=True)
+        names = file_names(urls)
+        jobs = [(url, scratch / label / file) for url, file in zip(urls, names, strict=True)]
+        lasts = len(jobs) > 50  # seconds, then
+        reasons = parallel(fetch, jobs, n_workers=AT_ONCE, threadpool=True, progress=lasts)
+        rows += [
+            (label, url, "" if reason else file, reason)
+            for url, file, reason in zip(urls, names, reasons, strict=True)
+        ]
+    table = pd.DataFrame(rows, columns=["label", "address", "file", "reason"])
+    if not any(table.file):
+        shutil.rmtree(scratch)
+        raise GatherError(
+            f"Nothing came from any of the {len(rows)} addresses "
+            f"({table.address[0]}: {table.reason[0]}): "
+            "check the network and the list, then run the cell again."
+        )
+    table.to_csv(scratch / LIST, index=False)
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)
+
+
+def file_names(urls: list[str]) -> list[str]:
+    """A name for the file from each address: its own, with a picture's suffix, each used once."""
+    names: dict[str, str] = {}  # as written in small letters: some disks take A.jpg for a.jpg
+    for url in urls:
+        path = Path(unquote(urlsplit(url).path))
+        stem = re.sub(r"[^\w. -]", "_", path.stem)[:60].strip(". ") or "picture"
+        suffix = path.suffix if path.suffix.lower() in SUFFIXES else ".jpg"
+        name, number = f"{stem}{suffix}", 2
+        while name.lower() in names:
+            name, number = f"{stem}_{number}{suffix}", number + 1
+        names[name.lower()] = name
+    return list(names.values())
+
+
+def fetch(job: tuple[str, Path]) -> str:
+    """Write what an address gives to a file; returns why nothing came, "" when it did."""
+    url, file = job
+    if urlsplit(url).scheme not in ("http", "https"):  # file:// would copy from this machine
+        return "not a web address"
+    try:
+        content = urlread(url, decode=False, timeout=TIMEOUT)
+    except HTTPError as error:
+        return f"the server answered {error.code}"
+    except IncompleteRead:
+        return "the download broke off"
+    except (OSError, HTTPException, ValueError) as error:
+        return f"no answer ({getattr(error, 'reason', error)})"
+    file.write_bytes(content)
+    return ""
+
+
+# --- search ---------------------------------------------------------------------------------
+
+
+def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFrame:
+    """Up to `n` pictures under free licences from Openverse, which asks for no key.
+
+    Columns: address, licence, licence_url, creator, title, page (where the picture was found).
+    Form of the answer: https://api.openverse.org/v1/ . Raises `GatherError` with a sentence when
+    there is no network, when Openverse wants a pause, and when nothing is found.
+    """
+    if not term.strip():
+        raise GatherError('The search term is empty: type one, such as "grizzly bear".')
+    found, page, pages = [], 1, 1
+    while len(found) < n and page <= pages:
+        time.sleep(PAUSE if page > 1 else 0)
+        query = urlencode({"q": term, "page_size": PAGE, "page": page})
+        results, pages = ask(f"{api}?{query}")
+        found, page = found + results, page + 1
+    if not found:
+        raise GatherError(f"Openverse found nothing for {term!r}: try another word.")
+    table = pd.DataFrame(found[:n]).reindex(columns=list(COLUMNS)).fillna("")
+    kind = (table.license + " " + table.license_version).str.strip().str.upper()
+    public = kind.str.startswith(("CC0", "PDM"))
+    table["license"] = kind.where(public, "CC " + kind)
+    return table.drop(columns="license_version").rename(columns=COLUMNS)
+
+
+def ask(url: str) -> tuple[list[dict], int]:
+    """The results on one page of a search that have an address, and how many pages there are."""
+    host = urlsplit(url).netloc
+    try:
+        answer = urljson(url, headers={"User-Agent": "whole-game-course/0.1"}, timeout=3 * TIMEOUT)
+        found = [r for r in answer["results"] if str(r["url"]).startswith("http")]
+        return found, answer.get("page_count", 1)
+    except HTTPError as error:
+        why = f"{host} did not accept the search (it answered {error.code})"
+        if error.code == 429:
+            why = f"{host} wants a pause (too many searches): try again later"
+    except (ValueError, KeyError, TypeError):
+        why = f"What came from {host} is no search result; perhaps a log-in page of the network is "
+        why += "in between"
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        why = f"There is no network, or {host} cannot be reached ({reason})"
+    raise GatherError(
+        f"{why}. The search is an extra; `gather` takes any list of addresses that you have."
+    )
+
+
+# --- one item, step by step -----------------------------------------------------------------
+
+
+def describe(item: object) -> dict[str, str]:
+    """Type, shape, number type and values of an item; of each of its parts for a tuple."""
+    if isinstance(item, tuple):
+        parts = [describe(part) for part in item]
+        return {key: ", ".join(filter(None, (p[key] for p in parts))) for key in parts[0]}
+    if isinstance(item, (list, L)):
+        first = describe(item[0])
+        return first | {"type": f"list of {first['type']}", "shape": f"{len(item)} items"}
+    row = {"type": type(item).__name__, "shape": "", "numbers": "", "values": str(item)}
+    if isinstance(item, Path):
+        return row | {"type": "Path", "values": f"{item.parent.name}/{item.name}"}
+    if isinstance(item, Image.Image):
+        shape, numbers = f"{item.width} wide, {item.height} high", np.asarray(item)
+    elif isinstance(item, torch.Tensor):
+        shape, numbers = str(tuple(item.shape)) if item.ndim else "one number", to_np(item)
+    else:
+        return row
+    low, high = numbers.min(), numbers.max()
+    values = f"{low:.4g} to {high:.4g}" if low < high else f"{low:.4g}"
+    return row | {"shape": shape, "numbers": str(numbers.dtype), "values": values}
+
+
+class Steps:
+    """Runs one step after the other, says what came out of each, and keeps it for the table."""
+
+    def __init__(self) -> None:
+        """Begin without any step."""
+        self.rows: list[dict[str, object]] = []
+
+    def __call__(self, name: str, step: Callable, item: object) -> object:
+        """Run `step(item)`, print what came out and how long it took at best, and return it."""
+        result, seconds = timed(lambda: step(item))
+        row = describe(result)
+        self.rows.append({"step": name, **row, "ms": 1000 * seconds})
+        print(f"{name}: {' · '.join(filter(None, row.values()))}  ({1000 * seconds:.2f} ms)")
+        return result
+
+    def table(self) -> pd.DataFrame:
+        """A row for each step; `ms` is the time it took in milliseconds."""
+        return pd.DataFrame(self.rows).set_index("step").round({"ms": 2})
+
+
+def timed(action: Callable[[], object], times: int = 15) -> tuple[object, float]:
+    """What `action()` answers, and the seconds of the quickest of so many calls of it.
+
+    The quickest, because whatever else the machine does can only make a call slower.
+    """
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        result = action()
+        if torch.cuda.is_initialized():  # a card works on after the call has come back
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return result, min(seconds)
+
+
+def printed_by(action: Callable[[], object], folder: Path, called: str) -> str:
+    """What `action()` prints, and the error it ends in, if any, with `folder` by another name."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            action()
+    except Exception as error:  # whatever it is: it is to be read, not handled
+        printed.write(f"\n{type(error).__name__}: {error}")
+    return printed.getvalue().replace(str(folder), called)
