@@ -2,10 +2,8 @@
 
 import hashlib
 import io
-import json
 import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -28,7 +26,7 @@ from fastcore.net import urljson, urlread
 from fastcore.parallel import parallel
 from PIL import Image, ImageDraw
 
-from utils.common import CourseError, text_of
+from utils.common import CourseError, listed, made_whole, text_of
 from utils.images import ORIENTATION, SUFFIXES, check_images, open_image
 from utils.paths import course_cache, file_lock
 
@@ -69,6 +67,12 @@ def cut_out(image: Image.Image) -> Image.Image:
     return picture
 
 
+def palette(image: Image.Image) -> bytes:
+    """255 colours, and the one of the corners, a black that stands for transparent."""
+    picture = cut_out(image).quantize()
+    return encoded(picture, "PNG", transparency=picture.getpixel((0, 0)))
+
+
 def sideways(image: Image.Image) -> bytes:
     """As a phone held upright writes it: lying on its side, with a note of which way is up."""
     exif = Image.Exif()
@@ -87,7 +91,7 @@ def enlarged(image: Image.Image) -> bytes:
 UNTIDY: dict[str, Callable[[Image.Image], bytes]] = {
     "webp_inside.jpg": lambda image: encoded(image, "WEBP"),
     "png_inside.jpg": lambda image: encoded(image, "PNG"),
-    "palette.png": lambda image: encoded(cut_out(image).quantize(), "PNG"),
+    "palette.png": palette,
     "see_through.png": lambda image: encoded(cut_out(image), "PNG"),
     "printing_colours.jpg": lambda image: encoded(image.convert("CMYK"), "JPEG", quality=92),
     "deep_grey.png": lambda image: encoded(
@@ -215,22 +219,20 @@ class Gathered:
         came = len(self.table) - len(self.missing)
         lines = [f"{len(self.table)} addresses: {came} files arrived, {len(self.missing)} did not."]
         for reason, rows in self.missing.groupby("reason"):
-            names = [quote(address.rpartition("/")[2], safe="%") for address in rows.address]
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            lines.append(f"  {reason}: {', '.join(names[:5])}{more}")
+            lines.append(f"  {reason}: {listed([a.rpartition('/')[2] for a in rows.address])}")
         return "\n".join(lines)
 
 
-def read_addresses(listed: Path | str | Iterable[str]) -> list[str]:
+def read_addresses(source: Path | str | Iterable[str]) -> list[str]:
     """The addresses in a text file, or in a list, each once: blanks and Windows line ends dropped.
 
     fastai splits such a file at newlines only: from a Windows file every address then ends in
     an invisible character and fails.
     """
-    if isinstance(listed, (str, Path)):
-        text = text_of(Path(listed).read_bytes(), Path(listed).name)
+    if isinstance(source, (str, Path)):
+        text = text_of(Path(source).read_bytes(), Path(source).name)
     else:
-        text = " ".join(listed)
+        text = " ".join(source)
     return list(dict.fromkeys(text.split()))
 
 
@@ -242,31 +244,30 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
     again (unless `again`), others get a folder of their own, so that nothing is mixed. Raises
     `GatherError` when not a single address answers.
     """
-    lists = {label: read_addresses(listed) for label, listed in urls.items()}
-    for label, listed in lists.items():
+    addresses = {label: read_addresses(source) for label, source in urls.items()}
+    for label in addresses:
         if not label or label.startswith(".") or re.search(r"[/\\:\0]", label):
             raise GatherError(f"The label {label!r} cannot name a folder: choose another.")
-        if not listed:
+        if not addresses[label]:
             raise GatherError(f"The list of addresses for {label!r} is empty: put some into it.")
     # Our own server has another port each time; what it serves is in the rest of its addresses.
-    key = short_hash(re.sub(rf"http://{re.escape(LOOPBACK)}:\d+", "", json.dumps(lists)))
+    key = short_hash(re.sub(rf"http://{re.escape(LOOPBACK)}:\d+", "", repr(addresses)))
     folder = course_cache() / "gathered" / f"{name}-{key}"
     folder.parent.mkdir(exist_ok=True)
     with file_lock(f"{folder}.lock"):
         if again or not folder.is_dir():
-            download(lists, folder)
+            with made_whole(folder) as scratch:
+                download(addresses, scratch)
         return Gathered(folder, pd.read_csv(folder / LIST, keep_default_na=False))
 
 
-def download(lists: dict[str, list[str]], folder: Path) -> None:
-    """Everything into a scratch folder, which takes the final name when it is complete."""
-    scratch = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
+def download(addresses: dict[str, list[str]], folder: Path) -> None:
+    """Make `folder` with a folder for each label and the table of what came of each address."""
     rows = []
-    for label, urls in lists.items():
-        (scratch / label).mkdir(parents=True)
+    for label, urls in addresses.items():
+        (folder / label).mkdir(parents=True)
         names = file_names(urls)
-        jobs = [(url, scratch / label / file) for url, file in zip(urls, names, strict=True)]
+        jobs = [(url, folder / label / file) for url, file in zip(urls, names, strict=True)]
         lasts = len(jobs) > 50  # seconds, then
         reasons = parallel(fetch, jobs, n_workers=AT_ONCE, threadpool=True, progress=lasts)
         rows += [
@@ -275,20 +276,17 @@ def download(lists: dict[str, list[str]], folder: Path) -> None:
         ]
     table = pd.DataFrame(rows, columns=["label", "address", "file", "reason"])
     if not any(table.file):
-        shutil.rmtree(scratch)
         raise GatherError(
             f"Nothing came from any of the {len(rows)} addresses "
             f"({table.address[0]}: {table.reason[0]}): "
             "check the network and the list, then run the cell again."
         )
-    table.to_csv(scratch / LIST, index=False)
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch.rename(folder)
+    table.to_csv(folder / LIST, index=False)
 
 
 def file_names(urls: list[str]) -> list[str]:
     """A name for the file from each address: its own, with a picture's suffix, each used once."""
-    names: dict[str, str] = {}  # as written in small letters: some disks take A.jpg for a.jpg
+    names: dict[str, str] = {}  # by their small letters: some disks take A.jpg for a.jpg
     for url in urls:
         path = Path(unquote(urlsplit(url).path))
         stem = re.sub(r"[^\w. -]", "_", path.stem)[:60].strip(". ") or "picture"

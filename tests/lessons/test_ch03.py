@@ -1,4 +1,4 @@
-"""Cleaning by hand in a folder, and what the score says of it."""
+"""Chapter 03: cleaning by hand in a folder, and what the score says of it."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from utils.common import CourseError
-from utils.scoring import fates, hits, score
+from utils.lessons.ch03 import fates, hits, score
 
 SET = {
     "grizzly": ["g1", "g2", "g3", "g3_copy", "is_black", "is_teddy", "no_bear"],
@@ -60,49 +60,38 @@ def found(result):
     return result.kinds["found"].to_dict()
 
 
-def test_an_untouched_set_has_found_nothing_and_spoiled_nothing(folder):
+def test_an_untouched_set_has_found_nothing_and_a_perfect_cleaning_all(folder):
     result = folder.score()
-    assert found(result) == dict.fromkeys(
-        ("wrong_label", "no_bear", "duplicate", "near_duplicate", "not_an_image"), 0
-    )
+    kinds = {"wrong_label": 2, "no_bear": 1, "duplicate": 1, "near_duplicate": 1, "not_an_image": 1}
+    assert result.kinds["known"].to_dict() == result.kinds["missed"].to_dict() == kinds
     assert (result.found, result.known) == (0, 6)
-    assert result.kinds["missed"].to_dict()["wrong_label"] == 2
-    assert result.thrown_out == result.mislabelled == []
-
-
-def test_a_perfect_cleaning_finds_all(folder):
     folder.relabel("grizzly/is_black.jpg", "black")
     folder.relabel("grizzly/is_teddy.jpg", "teddy")
     folder.discard(
         "grizzly/no_bear.jpg", "grizzly/g3_copy.jpg", "black/b2_near.jpg", "black/broken.jpg"
     )
-    result = folder.score()
-    assert result.found == result.known == 6
-    assert result.thrown_out == result.mislabelled == []
+    cleaned = folder.score()
+    assert cleaned.found == cleaned.known == 6 and found(cleaned) == kinds
+    for spoiled in (result, cleaned):
+        assert spoiled.thrown_out == spoiled.mislabelled == []
 
 
 def test_a_wrong_label_is_mended_by_the_right_one_or_by_a_discard_only(folder):
     folder.relabel("grizzly/is_black.jpg", "teddy")
     folder.discard("grizzly/is_teddy.jpg")
-    result = folder.score()
-    assert found(result)["wrong_label"] == 1
-    assert result.mislabelled == []  # it was wrong before: no good picture was spoiled
-
-
-def test_what_is_no_bear_is_not_mended_by_another_label(folder):
     folder.relabel("grizzly/no_bear.jpg", "teddy")
-    assert found(folder.score())["no_bear"] == 0
+    result = folder.score()
+    assert (found(result)["wrong_label"], found(result)["no_bear"]) == (1, 0)
+    assert result.mislabelled == []  # they were wrong before: no good picture was spoiled
 
 
 def test_either_of_two_copies_may_go_but_not_both(folder):
     folder.discard("grizzly/g3.jpg")
     result = folder.score()
-    assert found(result)["duplicate"] == 1
-    assert result.thrown_out == []
+    assert found(result)["duplicate"] == 1 and result.thrown_out == []
     folder.discard("grizzly/g3_copy.jpg")
     result = folder.score()
-    assert found(result)["duplicate"] == 1
-    assert result.thrown_out == ["grizzly/g3.jpg"]
+    assert found(result)["duplicate"] == 1 and result.thrown_out == ["grizzly/g3.jpg"]
 
 
 def test_good_pictures_that_went_or_changed_class_are_named(folder):

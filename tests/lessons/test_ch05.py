@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp, mannwhitneyu, permutation_test, ttest_ind
 
-from utils import worlds
+from utils.lessons.ch05 import HEED, LATE, check_drift_test, season, shuffle_p
 from utils.paths import chapter
 
 
@@ -21,7 +21,7 @@ def by_hand(before, now):
 
 RIGHT = {
     "by hand": by_hand,
-    "ours": lambda before, now: worlds.shuffle_p(before, now, shuffles=200),
+    "ours": lambda before, now: shuffle_p(before, now, shuffles=200),
     "Kolmogorov-Smirnov": lambda before, now: ks_2samp(before, now).pvalue,
     "t": lambda before, now: ttest_ind(before, now).pvalue,
     "ranks": lambda before, now: mannwhitneyu(before, now).pvalue,
@@ -31,7 +31,7 @@ RIGHT = {
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_any_right_drift_test_passes(name):
-    verdict = worlds.judge_drift_test(RIGHT[name])
+    verdict = check_drift_test(RIGHT[name])
     assert verdict.solved, verdict
 
 
@@ -71,18 +71,18 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_drift_test_is_told_why(name):
     test, says = WRONG[name]
-    verdict = worlds.judge_drift_test(test)
+    verdict = check_drift_test(test)
     assert not verdict.solved
     assert says in verdict.sentence
 
 
-def test_the_cell_to_fill_in_is_not_solved_yet(capsys):
+def test_the_cell_to_fill_in_is_not_solved_yet():
     cells = [c.source for c in nbformat.read(chapter("05"), as_version=4).cells]
     (cell,) = [source for source in cells if "def drift_p(" in source]
     names = {}
     exec(cell, names)
-    worlds.check_drift_test(names["drift_p"])
-    assert capsys.readouterr().out.startswith("not yet: ")
+    verdict = check_drift_test(names["drift_p"])
+    assert not verdict.solved and repr(verdict) == f"not yet: {verdict.sentence}"
 
 
 def test_shuffling_agrees_with_scipy():
@@ -93,42 +93,25 @@ def test_shuffling_agrees_with_scipy():
             (before, now), lambda a, b, axis: abs(a.mean(axis) - b.mean(axis)),
             vectorized=True, alternative="greater", n_resamples=4000, rng=1,
         )  # fmt: skip
-        assert worlds.shuffle_p(before, now, 4000) == pytest.approx(theirs.pvalue, abs=0.04)
+        assert shuffle_p(before, now, 4000) == pytest.approx(theirs.pvalue, abs=0.04)
 
 
 def test_shuffling_is_repeatable_and_never_certain():
     before, now = np.zeros(50), np.ones(50)
-    assert worlds.shuffle_p(before, now) == worlds.shuffle_p(before, now) == pytest.approx(1 / 1001)
-    assert worlds.shuffle_p(before, before) == 1
+    assert shuffle_p(before, now) == shuffle_p(before, now) == pytest.approx(1 / 1001)
+    assert shuffle_p(before, before) == 1
 
 
-# --- the campsite
-
-
-def test_without_a_siren_every_bear_is_met():
-    silent = worlds.season(threshold=99)
+def test_what_a_season_brings():
+    silent = season(threshold=99)
     assert silent["looks"] == 0
     assert silent["error"] == pytest.approx(0.01, abs=0.001)  # "no bear" is wrong for bears only
     assert silent["met"] == pytest.approx(120 * 20 * 0.01, abs=1)
-
-
-def test_a_siren_without_false_alarms_is_heeded():
-    perfect = worlds.season(threshold=50, quality=100)
+    perfect = season(threshold=50, quality=100)  # no false alarm: heeded
     assert perfect["error"] == 0
-    assert perfect["met"] == pytest.approx(24 * (1 - worlds.HEED), abs=0.3)
-
-
-def test_a_siren_that_always_sounds_is_not_heeded():
-    tired = worlds.season(threshold=-99)
-    assert tired["looks"] == 20
-    assert tired["met"] > 22
-
-
-def test_a_ranger_is_never_wrong_but_sometimes_late():
-    ranger = worlds.season(threshold=-99, ranger=True)
-    heeded = (1 - worlds.LATE) * worlds.HEED
-    assert ranger["met"] == pytest.approx(24 * (1 - heeded), abs=0.5)
-
-
-def test_seasons_repeat():
-    assert worlds.season(1.0) == worlds.season(1.0) != worlds.season(1.0, seed=1)
+    assert perfect["met"] == pytest.approx(24 * (1 - HEED), abs=0.3)
+    tired = season(threshold=-99)  # it sounds all the time
+    assert tired["looks"] == 20 and tired["met"] > 22
+    ranger = season(threshold=-99, ranger=True)  # never wrong, sometimes late
+    assert ranger["met"] == pytest.approx(24 * (1 - (1 - LATE) * HEED), abs=0.5)
+    assert season(1.0) == season(1.0) != season(1.0, seed=1)

@@ -1,11 +1,11 @@
-"""Made-up worlds for chapter 05: a campsite's season, and a check of a drift test of one's own."""
+"""Chapter 05: a campsite's season, made up, and a check of a drift test of one's own."""
 
 from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
 
-from utils.labs import Verdict, _crashed, _printed
+from utils.lessons.verdict import check_of, require
 
 LEVEL = 0.05  # below this p-value the check takes a drift test's answer as an alarm
 CALM, MOVED = 100, 25  # pairs of months to try it on, without and with a change
@@ -33,7 +33,7 @@ def shuffle_p(before: np.ndarray, now: np.ndarray, shuffles: int = 1000) -> floa
     return float((1 + (chance >= abs(np.mean(now) - np.mean(before))).sum()) / (1 + shuffles))
 
 
-def _months(rng: np.random.Generator, fall: float) -> tuple[np.ndarray, np.ndarray]:
+def two_months(rng: np.random.Generator, fall: float) -> tuple[np.ndarray, np.ndarray]:
     """Confidences of 300 pictures before and 100 now; `fall` of those now are of a new kind."""
     before, now = rng.beta(6, 1, 300), rng.beta(6, 1, 100)
     new = rng.random(100) < fall
@@ -41,51 +41,37 @@ def _months(rng: np.random.Generator, fall: float) -> tuple[np.ndarray, np.ndarr
     return before, now
 
 
-def _alarms(test: Callable, tries: int, fall: float) -> float:
-    """The share of tries on which `test` gives a p-value below `LEVEL`."""
-    rng = np.random.default_rng(8)
-    return float(np.mean([float(test(*_months(rng, fall))) < LEVEL for _ in range(tries)]))
-
-
-def _wrong_form(test: Callable) -> str:
-    before, now = _months(np.random.default_rng(7), fall=0.2)
-    kept = before.copy(), now.copy()
-    p = test(before, now)
-    if not np.array_equal(before, kept[0]) or not np.array_equal(now, kept[1]):
-        return "it changes the numbers it is given; shuffle a copy of them"
-    if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= p <= 1:
-        return f"it should return a p-value, one number from 0 to 1, and returned {p!r}"
-    return ""
-
-
-def judge_drift_test(test: Callable[[np.ndarray, np.ndarray], float]) -> Verdict:
+@check_of("your test")
+def check_drift_test(test: Callable[[np.ndarray, np.ndarray], float]) -> str:
     """Whether `test(before, now)` gives a p-value that is calm in calm months and sees a fall.
 
     It is tried on made-up confidences: 100 pairs of months in which nothing changed and 25 in
     which half of the pictures are of a new, less certain kind.
     """
-    try:
-        if wrong := _wrong_form(test):
-            return Verdict(False, wrong)
-        false, found = _alarms(test, CALM, fall=0), _alarms(test, MOVED, fall=0.5)
-    except Exception as error:
-        return _crashed("your test", error)
-    if false > MOST_ALARMS:
-        return Verdict(
-            False,
-            f"it raises the alarm in {false:.0%} of months in which nothing changed; below 0.05 "
-            "should fall about 5 % of them",
-        )
-    if found < FEWEST_FOUND:
-        return Verdict(
-            False,
-            f"half of the pictures became less certain, and it raises the alarm in {found:.0%} of "
-            "such months; can it see that now is lower than before?",
-        )
-    return Verdict(True, f"alarms: {false:.0%} of calm months, {found:.0%} of changed ones.")
+    before, now = two_months(np.random.default_rng(7), fall=0.2)
+    copies = before.copy(), now.copy()
+    p = test(before, now)
+    unchanged = np.array_equal(before, copies[0]) and np.array_equal(now, copies[1])
+    require(unchanged, "it changes the numbers it is given; shuffle a copy of them")
+    is_p = isinstance(p, Real) and not isinstance(p, bool) and 0 <= p <= 1
+    require(is_p, f"it should return a p-value, one number from 0 to 1, and returned {p!r}")
 
+    def share_of_alarms(tries: int, fall: float) -> float:
+        rng = np.random.default_rng(8)
+        return float(np.mean([float(test(*two_months(rng, fall))) < LEVEL for _ in range(tries)]))
 
-check_drift_test = _printed(judge_drift_test, "Print whether a drift test of one's own works.")
+    false, found = share_of_alarms(CALM, fall=0), share_of_alarms(MOVED, fall=0.5)
+    require(
+        false <= MOST_ALARMS,
+        f"it raises the alarm in {false:.0%} of months in which nothing changed; below 0.05 should "
+        "fall about 5 % of them",
+    )
+    require(
+        found >= FEWEST_FOUND,
+        f"half of the pictures became less certain, and it raises the alarm in {found:.0%} of such "
+        "months; can it see that now is lower than before?",
+    )
+    return f"alarms: {false:.0%} of calm months, {found:.0%} of changed ones."
 
 
 # --- a campsite -------------------------------------------------------------------------------

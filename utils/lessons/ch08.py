@@ -1,4 +1,4 @@
-"""Texts with labels, read and checked. Taught in chapter 08."""
+"""Chapter 08: texts with labels, read and checked."""
 
 from pathlib import Path
 
