@@ -17,8 +17,6 @@ sys.path.insert(0, str(DATA))
 import draw_tasks  # noqa: E402
 
 from tests.test_draw import SAME, unlike  # noqa: E402
-from utils import tasks  # noqa: E402
-from utils.data import DataError  # noqa: E402
 from utils.images import check_images  # noqa: E402
 
 CAMVID, NOSES, PLANET, ML = (DATA / name for name in ("camvid", "noses", "planet", "ml"))
@@ -171,41 +169,3 @@ def test_the_penguins_are_all_there():
     counts = Counter(row["species"] for row in rows)
     assert counts == {"Adelie": 152, "Gentoo": 124, "Chinstrap": 68}
     assert sum(row["sex"] == "NA" for row in rows) == 11
-
-
-# --- which set a chapter gets
-
-
-def test_a_folder_without_a_set_gets_the_sample_and_a_sentence(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    assert tasks.dataset_or_sample("noses") == NOSES
-    assert "Your folder has no noses" in capsys.readouterr().out
-    (tmp_path / "noses" / "images").mkdir(parents=True)
-    Image.new("RGB", (8, 8)).save(tmp_path / "noses" / "images" / "a.jpg")
-    assert tasks.dataset_or_sample("noses") == tmp_path / "noses"
-    assert not capsys.readouterr().out
-
-
-def test_a_missing_sample_is_still_an_error(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSE_DATA", "sample")
-    monkeypatch.setattr("utils.data.DATA", tmp_path)
-    with pytest.raises(DataError, match="no sample of noses"):
-        tasks.dataset_or_sample("noses")
-    with pytest.raises(DataError):
-        tasks.open_table()
-
-
-def test_the_sample_table_is_penguins_and_another_source_is_adult(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("COURSE_DATA", "sample")
-    rows, names = tasks.open_table()
-    assert names == tasks.PENGUINS and len(rows) == 344
-    assert {names.target, *names.categories, *names.numbers} <= set(rows.columns)
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    assert tasks.open_table()[1] == tasks.PENGUINS
-    assert "Your folder has no adult" in capsys.readouterr().out
-    header = [tasks.ADULT.target, *tasks.ADULT.categories, *tasks.ADULT.numbers]
-    (tmp_path / "adult").mkdir()
-    text = ",".join(header) + "\n>=50k, Private, x, x, x, x, x, 1, 2, 3\n"
-    (tmp_path / "adult" / "adult.csv").write_text(text)
-    rows, names = tasks.open_table()
-    assert names == tasks.ADULT and rows.workclass[0] == "Private"

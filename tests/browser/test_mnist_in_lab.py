@@ -8,15 +8,15 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Lab, go_to_cell, open_notebook, tab_to
-from utils import labs
 from utils.paths import chapter
+from utils.quiz import load_bank
 
 NOTEBOOK = "mnist.ipynb"
 WANTED = (  # what the slider and the first lab need; each is the start of a line of its cell
     "from fastai.vision.all",
     "def height",
     "def name_axes",
-    "times, heights = labs.film()",
+    "times, heights = film()",
     "def step_down",
     "def descend",
     "vs, bends",
@@ -25,9 +25,9 @@ WANTED = (  # what the slider and the first lab need; each is the start of a lin
     "interact(",
     "def show_lab",
     'show_lab("a")',
-    'labs.diagnose("a")',
+    'diagnose("a")',
     "def train_a",
-    'labs.check_repair("a"',
+    'check_repair("a"',
 )
 BROKEN = "        losses.append(loss.item())"
 REPAIRED = "        v.grad.zero_()\n        d.grad.zero_()\n" + BROKEN
@@ -67,10 +67,12 @@ def choose(page: Page, card: Locator, diagnosis: str) -> None:
     chosen = [n for n in range(options.count()) if options.nth(n).is_checked()]
     at = chosen[0] if chosen else options.count() - 1
     tab_to(page, options.nth(at))
-    steps = list(labs.DIAGNOSES).index(diagnosis) - at
+    texts = [option.text for option in load_bank()["lab-01"].options]
+    (wanted,) = [text for text in texts if diagnosis in text]
+    steps = texts.index(wanted) - at
     for _ in range(abs(steps)):
         page.keyboard.press("ArrowDown" if steps > 0 else "ArrowUp")
-    expect(card.get_by_label(labs.DIAGNOSES[diagnosis], exact=True)).to_be_checked()
+    expect(card.get_by_label(wanted, exact=True)).to_be_checked()
     page.keyboard.press("Control+Enter")
 
 
@@ -82,7 +84,7 @@ def test_slider_and_a_lab_by_keyboard(
     for _ in sources[1:]:
         page.keyboard.press("Shift+Enter")
     page.keyboard.press("Control+Enter")
-    check = cell(page, 'labs.check_repair("a"')
+    check = cell(page, 'check_repair("a"')
     expect(check).to_contain_text("not yet: a step does not go down its own slope", timeout=60_000)
 
     slider = cell(page, "interact(")
@@ -96,11 +98,11 @@ def test_slider_and_a_lab_by_keyboard(
     expect(slider.locator(".jp-OutputArea img")).to_have_count(1)
     shot("mnist_slider")
 
-    card = cell(page, 'labs.diagnose("a")').locator(".wg-card")
-    choose(page, card, "too_fast")
+    card = cell(page, 'diagnose("a")').locator(".wg-card")
+    choose(page, card, "too high")
     expect(card.get_by_role("status")).to_contain_text("✗ Not yet")
     expect(card).to_contain_text("would jump or grow from each step to the next")
-    choose(page, card, "no_zero")
+    choose(page, card, "set back to zero")
     expect(card.get_by_role("status")).to_contain_text("✓ Right")
     card.scroll_into_view_if_needed()
     shot("mnist_lab_diagnosed")
@@ -108,7 +110,7 @@ def test_slider_and_a_lab_by_keyboard(
     source = sources[WANTED.index("def train_a")]
     assert source.count(BROKEN) == 1
     write(page, "def train_a", source.replace(BROKEN, REPAIRED))
-    go_to_cell(page, WANTED.index('labs.check_repair("a"'))
+    go_to_cell(page, WANTED.index('check_repair("a"'))
     page.keyboard.press("Control+Enter")
     expect(check).to_contain_text("solved: the loss goes down to 0.1")
     shot("mnist_lab_repaired")

@@ -1,4 +1,4 @@
-"""Run by test_checkpoints.py: trainings killed at many moments, each compared when resumed.
+"""Run by test_ch09.py: trainings killed at many moments, each compared when resumed.
 
 `python killed_training.py FOLDER` prints, as JSON, one row for each moment.
 """
@@ -20,8 +20,7 @@ from fastai.metrics import accuracy
 from fastai.torch_core import set_seed
 from torch import nn
 
-from utils import checkpoints
-from utils.checkpoints import Checkpoint
+from utils.lessons.ch09 import POSITION, Checkpoint
 
 EPOCHS, EVERY = 3, 4  # 13 training batches and 2 of validation in each epoch
 
@@ -47,7 +46,7 @@ def kill_while_saving(number: int) -> None:
     def half(value: object, file: Path, **options: object) -> None:
         nonlocal left
         save(value, file, **options)
-        left -= Path(file).name == checkpoints.POSITION
+        left -= Path(file).name == POSITION
         if left == 0:
             Path(file).write_bytes(Path(file).read_bytes()[:1000])
             os.kill(os.getpid(), signal.SIGKILL)

@@ -17,6 +17,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from utils.data import dataset
 from utils.lessons.verdict import NotYet, check_of, require
+from utils.quiz import load_bank
+from utils.quiz.widget import ask
 
 BATCH = 40
 MOST_LINES = 40  # of one's own Learner
@@ -151,6 +153,12 @@ def lab_losses(name: str) -> list[float]:
     return lab.loop(*lab.start(), lab.batches())
 
 
+def diagnose(name: str) -> None:
+    """Ask what is wrong with a lab's loop."""
+    question = load_bank()[f"lab-0{'abc'.index(name) + 1}"]
+    ask(f"Lab {name.upper()}", [question])
+
+
 def slope(loss: Loss, p: Tensor, q: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """The gradients of both parameters in one row."""
     at = tuple(n.detach().clone().requires_grad_() for n in (p, q))
@@ -200,7 +208,7 @@ def check_repair(name: str, train: Loop) -> str:
         losses is not None and len(losses) == len(batches),
         "the loop should return a list with one loss for each batch",
     )
-    if final >= lab.limit:
+    if not final < lab.limit:  # nan is not
         slow = f"it goes down, but too slowly: at the end the loss is {final:.2f}"
         long = f"the loss ends at {final:.3g}, above its start; are the steps too long?"
         raise NotYet(slow if final < losses[0] else long)
