@@ -22,7 +22,6 @@ from fastcore.foundation import L
 from PIL import Image
 
 from tests.serve import serve
-from utils.presize import presized
 from utils.images import check_images, open_image
 from utils.lessons import ch02
 from utils.lessons.ch02 import (
@@ -38,6 +37,7 @@ from utils.lessons.ch02 import (
     search_images,
     timed,
 )
+from utils.presize import presized
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 

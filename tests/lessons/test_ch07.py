@@ -3,10 +3,9 @@
 import pytest
 from PIL import Image
 
-from utils.data import DataError
+from utils.data import DataError, dataset_or_sample
 from utils.lessons.ch07 import ADULT, PENGUINS, open_table
 from utils.paths import DATA
-from utils.workspace import dataset_or_sample
 
 
 def test_a_folder_without_a_set_gets_the_sample_and_a_sentence(tmp_path, monkeypatch, capsys):

@@ -116,6 +116,8 @@ GONE = "gone.jpg"  # an address that leads nowhere
 class PageHandler(BaseHTTPRequestHandler):
     """Serves the pages of a `PictureServer`, and nothing else."""
 
+    server: "PictureServer"
+
     def do_GET(self) -> None:
         """Send the page with this path, 404 where there is none."""
         page = self.server.pages.get(self.path)
@@ -327,7 +329,8 @@ def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFram
     """
     if not term.strip():
         raise GatherError('The search term is empty: type one, such as "grizzly bear".')
-    found, page, pages = [], 1, 1
+    found: list[dict] = []
+    page = pages = 1
     while len(found) < n and page <= pages:
         time.sleep(PAUSE if page > 1 else 0)
         query = urlencode({"q": term, "page_size": PAGE, "page": page})

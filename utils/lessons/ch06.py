@@ -4,7 +4,7 @@ Tensors x are (pictures, 784) or, for the ball, (times,); y has a target for eac
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -71,21 +71,23 @@ def no_sigmoid(w: Tensor, b: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def descend(
-    loss: Callable, parameters: list[Tensor], batches: list[Pair], rate: float, zero: bool = True
+    loss: Callable,
+    parameters: Iterable[Tensor],
+    batches: list[Pair],
+    rate: float,
+    zero: bool = True,
 ) -> list[float]:
     """Take a step down the slope of `loss(x, y)` for each batch; returns the losses.
 
     `zero`: set the gradients back to 0 after a step.
     """
-    losses = []
+    sgd, losses = torch.optim.SGD(parameters, lr=rate), []
     for x, y in batches:
         value = loss(x, y)
         value.backward()
-        with torch.no_grad():
-            for p in parameters:
-                p -= rate * p.grad
-                if zero:
-                    p.grad.zero_()
+        sgd.step()
+        if zero:
+            sgd.zero_grad()
         losses.append(value.item())
     return losses
 
@@ -161,8 +163,8 @@ def diagnose(name: str) -> None:
 
 def slope(loss: Loss, p: Tensor, q: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """The gradients of both parameters in one row."""
-    at = tuple(n.detach().clone().requires_grad_() for n in (p, q))
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss(*at, x, y), at)])
+    p, q = (n.detach().clone().requires_grad_() for n in (p, q))
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss(p, q, x, y), (p, q))])
 
 
 def goes_down(step: Tensor, slopes: list[Tensor]) -> bool:
@@ -255,8 +257,8 @@ def reference(
     for _ in range(epochs):
         model.train()
         batches = dls.train + (dls.valid if also_valid else [])
-        parameters = list(model.parameters())
-        losses = descend(lambda x, y: mnist_loss(model(x), y), parameters, batches, RATE, zero)
+        loss = lambda x, y: mnist_loss(model(x), y)  # noqa: E731
+        losses = descend(loss, model.parameters(), batches, RATE, zero)
         model.eval()
         with torch.no_grad():
             rows = [(mnist_loss(model(x), y), accuracy(model(x), y)) for x, y in dls.valid]

@@ -49,7 +49,7 @@ def random_state() -> dict:
     name, keys, *rest = np.random.get_state()
     return {
         "python": random.getstate(),
-        "numpy": (name, torch.tensor(keys.astype(np.int64)), *rest),
+        "numpy": (name, torch.tensor(np.asarray(keys).astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
@@ -279,7 +279,7 @@ class Hungry(Dataset):
 
     def __init__(self) -> None:
         """Nothing is kept yet."""
-        self.kept = []
+        self.kept: list[Tensor] = []
 
     def __len__(self) -> int:
         """Enough items for any limit."""
@@ -371,11 +371,12 @@ def run_and_kill(script: Path, *args: str | Path, at: str) -> list[str]:
 
     Returns the lines it printed, warnings among them. Raises `ProcessError` when it ended before.
     """
-    command = [sys.executable, "-u", str(script), *map(str, args)]
-    lines = []
-    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, env=environment(), **how) as child:
-        for line in child.stdout:
+    lines: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-u", str(script), *map(str, args)], env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as child:  # fmt: skip
+        for line in child.stdout or ():
             lines.append(line.strip())
             if lines[-1] == at:
                 child.kill()
