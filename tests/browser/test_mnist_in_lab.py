@@ -25,7 +25,7 @@ WANTED = (  # what the slider and the first lab need; each is the start of a lin
     "interact(",
     "def show_lab",
     'show_lab("a")',
-    'diagnose("a")',
+    'your_turn("lab-01")',
     "def train_a",
     'check_repair("a"',
 )
@@ -98,7 +98,7 @@ def test_slider_and_a_lab_by_keyboard(
     expect(slider.locator(".jp-OutputArea img")).to_have_count(1)
     shot("mnist_slider")
 
-    card = cell(page, 'diagnose("a")').locator(".wg-card")
+    card = cell(page, 'your_turn("lab-01")').locator(".wg-card")
     choose(page, card, "too high")
     expect(card.get_by_role("status")).to_contain_text("✗ Not yet")
     expect(card).to_contain_text("would jump or grow from each step to the next")

@@ -17,8 +17,6 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from utils.data import dataset
 from utils.lessons.verdict import NotYet, check_of, require
-from utils.quiz import load_bank
-from utils.quiz.widget import ask
 
 BATCH = 40
 MOST_LINES = 40  # of one's own Learner
@@ -153,12 +151,6 @@ def lab_losses(name: str) -> list[float]:
     """The loss after each batch of one of the broken loops: lab "a", "b" or "c"."""
     lab = LABS[name]
     return lab.loop(*lab.start(), lab.batches())
-
-
-def diagnose(name: str) -> None:
-    """Ask what is wrong with a lab's loop."""
-    question = load_bank()[f"lab-0{'abc'.index(name) + 1}"]
-    ask(f"Lab {name.upper()}", [question])
 
 
 def slope(loss: Loss, p: Tensor, q: Tensor, x: Tensor, y: Tensor) -> Tensor:
