@@ -220,7 +220,7 @@ TRY = "import sys; from utils.paths import file_lock\nfile_lock(sys.argv[1], 0).
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_kernels_keep_apart_on_a_disk_without_locks(tmp_path, no_locks, monkeypatch, dies):
-    for name, value in no_locks.items():
+    for name, value in (no_locks | {"NO_LOCKS_BELOW": str(tmp_path)}).items():
         monkeypatch.setenv(name, value)
     lock = str(tmp_path / "a set.lock")
     holder = subprocess.Popen(

@@ -179,8 +179,8 @@ Names = Annotated[list[str] | None, typer.Argument(help="Chapters, as in `course
 Every = Annotated[bool, typer.Option("--all", help="Every chapter.")]
 
 
-def chosen(names: list[str] | None, every: bool, command: str) -> list[Path]:
-    """The chapters that were named, or all of them."""
+def named_chapters(names: list[str] | None, every: bool, command: str) -> list[Path]:
+    """The chapters that a command names, or all of them."""
     if bool(names) == every:
         raise CourseError(f"Say which: `course {command} 01`, or `course {command} --all`.")
     return [chapter(name) for name in names] if names else chapters()
@@ -189,7 +189,7 @@ def chosen(names: list[str] | None, every: bool, command: str) -> list[Path]:
 @app.command("store")
 def store(names: Names = None, every: Every = False) -> None:
     """For authors: run chapters on the CPU and the sample, and store them with their outputs."""
-    paths = chosen(names, every, "store")
+    paths = named_chapters(names, every, "store")
     from utils.notebooks import store_chapter
 
     for path in paths:
@@ -215,7 +215,7 @@ def strip(
     """
     from utils.notebooks import strip_file
 
-    for path in chosen(names, every, "strip"):
+    for path in named_chapters(names, every, "strip"):
         print(f"{out.name}/{strip_file(path, out).name}")
 
 
@@ -282,7 +282,7 @@ def check_answer(
         print_feedback(asked, feedback)
 
 
-def typed(prompt: str) -> str | None:
+def read_line(prompt: str) -> str | None:
     """What is typed after `prompt`; None for Ctrl-D, Ctrl-C or q, which stop."""
     try:
         line = input(prompt)
@@ -306,7 +306,7 @@ def ask_due() -> None:
         console.print(f"[bold]{number} of {len(due)}[/bold]  {escape(question.text)}")
         for option_number, option in enumerate(getattr(question, "options", []), start=1):
             console.print(f"  {option_number}. {escape(option.text)}")
-        answer = typed("> ")
+        answer = read_line("> ")
         if answer is None:
             return
         feedback = question.check(answer)
@@ -315,7 +315,7 @@ def ask_due() -> None:
         print_feedback(question, feedback)
         if feedback.outcome == "blank":
             continue
-        verdict = typed("Enter for the next one, r: I was right, w: I was wrong, q: stop > ")
+        verdict = read_line("Enter for the next one, r: I was right, w: I was wrong, q: stop > ")
         if verdict is None:
             return
         if outcome := {"r": "right", "w": "wrong"}.get(verdict.strip().lower()):
@@ -389,7 +389,7 @@ def bear_model() -> Path:
     return save_model(train_bears(), model_folder("bears"), subject="a bear")
 
 
-def app_of(folder: Path | None) -> tuple[Path, Path]:
+def notebook_and_model(folder: Path | None) -> tuple[Path, Path]:
     """The notebook of an app and the folder of its model: of a project, or of the bears."""
     if folder is None:
         from utils.app.export import NOTEBOOK
@@ -423,7 +423,7 @@ def serve_app(
     from utils.app.server import check_port, serve
 
     check_port("127.0.0.1", port)
-    notebook, model = app_of(project)
+    notebook, model = notebook_and_model(project)
     Predictor(model)  # raises where the model is damaged
     serve(notebook, port, browser=browser)
 
@@ -436,7 +436,7 @@ def export_folder(
     """Write the app as a folder that a hosting service takes, and say what to do next."""
     from utils.app.export import export_app
 
-    notebook, model = app_of(project)
+    notebook, model = notebook_and_model(project)
     try:
         files = export_app(folder, model, notebook)
     except OSError as error:

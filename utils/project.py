@@ -103,9 +103,7 @@ class Project:
         """
         course, options = Path(sys.executable).with_name("course"), ["--no-browser", "--port"]
         command = [str(course), "app", "--project", str(self.folder), *options, str(free_port())]
-        process = subprocess.Popen(
-            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        process = Serving(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         atexit.register(process.terminate)
         said = ""
         for line in process.stdout or ():
@@ -114,21 +112,17 @@ class Project:
                 # Read on, or the app would stand still once the pipe is full.
                 Thread(target=process.communicate, daemon=True).start()
                 print(f"The app is at {address[0]} until you call stop() or end this kernel.")
-                return Serving(address[0], process)
+                return process
         raise ProjectError(f"The app did not start: {said.strip()}")
 
 
-@dataclass(frozen=True)
-class Serving:
+class Serving(subprocess.Popen):
     """An app that is being served."""
-
-    address: str
-    process: subprocess.Popen
 
     def stop(self) -> None:
         """End it."""
-        self.process.terminate()
-        self.process.wait(timeout=30)
+        self.terminate()
+        self.wait(timeout=30)
 
 
 def label_of(file: Path, chapter: str, folders: tuple[str, ...]) -> str:

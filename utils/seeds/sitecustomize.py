@@ -17,10 +17,10 @@ from typing import Any
 import wrapt
 
 SHIFT = 1000 * int(os.environ.get("COURSE_SEED_SHIFT") or 0)
-outer = local()  # its `call`: a moved function, which may call another that must not move again
+outer = local()  # its `call`: a function that shifts its seed may call another, which must not
 
 
-def moved(seed: Any) -> Any:
+def shifted(seed: Any) -> Any:
     """The seed this run uses in place of `seed`; what is neither a number nor a text stays."""
     if isinstance(seed, Integral):
         return (int(seed) + SHIFT) % 2**32
@@ -28,30 +28,32 @@ def moved(seed: Any) -> Any:
 
 
 @wrapt.decorator
-def moving(function: Callable, instance: object, args: tuple, kwargs: dict) -> Any:
+def shift_seed(function: Callable, instance: object, args: tuple, kwargs: dict) -> Any:
     """`function` with its seed, the first argument or the one named so, moved."""
     if getattr(outer, "call", False):
         return function(*args, **kwargs)
     outer.call = True
     try:
-        named = {name: moved(value) if name == "seed" else value for name, value in kwargs.items()}
-        return function(*map(moved, args[:1]), *args[1:], **named)
+        named = {
+            name: shifted(value) if name == "seed" else value for name, value in kwargs.items()
+        }
+        return function(*map(shifted, args[:1]), *args[1:], **named)
     finally:
         outer.call = False
 
 
-def move(module: Any, *names: str) -> None:
+def replace(module: Any, *names: str) -> None:
     """Replace what is called so in `module`; what was one of its instances still is one."""
     for name in names:
-        setattr(module, name, moving(getattr(module, name)))
+        setattr(module, name, shift_seed(getattr(module, name)))
 
 
-def move_torch(torch: Any) -> None:
+def replace_in_torch(torch: Any) -> None:
     """Replace PyTorch's seeds; a generator is made without one, and given it by a method."""
-    move(torch, "manual_seed")
+    replace(torch, "manual_seed")
     torch.random.manual_seed = torch.manual_seed
-    move(torch.cuda, "manual_seed", "manual_seed_all")
-    method = {"manual_seed": moving(torch.Generator.manual_seed)}
+    replace(torch.cuda, "manual_seed", "manual_seed_all")
+    method = {"manual_seed": shift_seed(torch.Generator.manual_seed)}
     generator = type("Generator", (torch.Generator,), method)
     torch.Generator = wrapt.FunctionWrapper(
         torch.Generator, lambda _, instance, args, kwargs: generator(*args, **kwargs)
@@ -59,9 +61,9 @@ def move_torch(torch: Any) -> None:
 
 
 if SHIFT:
-    move(random.Random, "seed")
+    replace(random.Random, "seed")
     random.seed = random._inst.seed
     wrapt.register_post_import_hook(
-        lambda module: move(module, "seed", "default_rng", "RandomState"), "numpy.random"
+        lambda module: replace(module, "seed", "default_rng", "RandomState"), "numpy.random"
     )
-    wrapt.register_post_import_hook(move_torch, "torch")
+    wrapt.register_post_import_hook(replace_in_torch, "torch")
