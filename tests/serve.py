@@ -40,7 +40,7 @@ class FileServer(ThreadingHTTPServer):
 def serve(folder: Path) -> Iterator[FileServer]:
     """A running `FileServer` for `folder`, stopped at the end of the block."""
     with FileServer(folder) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield server
         finally:

@@ -16,7 +16,7 @@ from tests.serve import serve
 from tests.test_images import photo
 from utils import data
 from utils.common import CourseError
-from utils.data import DataError, dataset, fetch
+from utils.data import DataError, dataset, dataset_or_sample, fetch
 from utils.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -148,6 +148,19 @@ def test_errors_say_what_where_and_what_to_type(tmp_path):
         dataset("pets")
 
 
+def test_a_folder_without_a_set_gets_the_sample_and_a_sentence(tmp_path, monkeypatch, capsys):
+    add_photos(tmp_path / "data" / "noses" / "images")
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    assert dataset_or_sample("noses") == tmp_path / "data" / "noses"
+    assert "Your folder has no noses" in capsys.readouterr().out
+    add_photos(tmp_path / "noses" / "images")
+    assert dataset_or_sample("noses") == tmp_path / "noses"
+    assert not capsys.readouterr().out
+    monkeypatch.setenv("COURSE_DATA", "sample")
+    with pytest.raises(DataError, match="no sample of planet"):
+        dataset_or_sample("planet")
+
+
 def test_a_set_of_empty_files_is_not_a_set(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").touch()
@@ -169,7 +182,7 @@ def test_inventory_asks_no_network_and_counts_what_is_here(tmp_path, monkeypatch
 
 
 @needs_photos
-@pytest.mark.parametrize("name", ["pets", "mnist_sample", "camvid", "adult", "ml", "imdb"])
+@pytest.mark.parametrize("name", ["pets", "camvid", "adult", "ml", "imdb"])
 def test_full_goes_through_a_real_download_once(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_DATA", "full")
     with serve(SHARED) as server:

@@ -8,14 +8,11 @@ from fastai.torch_core import defaults
 from utils import device
 
 
-def test_cpu_when_asked(monkeypatch):
-    monkeypatch.setenv("COURSE_DEVICE", "cpu")
-    assert device.pick_device() == "cpu"
-
-
-def test_auto_takes_a_card_only_if_there_is_one(monkeypatch):
-    monkeypatch.setenv("COURSE_DEVICE", "auto")
-    assert device.pick_device() == ("cuda" if torch.cuda.is_available() else "cpu")
+@pytest.mark.parametrize("name", ["cpu", "CPU", " cpu ", "auto"])
+def test_a_name_is_understood_however_it_is_written(monkeypatch, name):
+    monkeypatch.setenv("COURSE_DEVICE", name)
+    there = "cuda" if torch.cuda.is_available() and name == "auto" else "cpu"
+    assert device.pick_device() == there
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA card")
@@ -23,12 +20,6 @@ def test_a_missing_card_is_an_error_not_a_fall_back(monkeypatch):
     monkeypatch.setenv("COURSE_DEVICE", "cuda")
     with pytest.raises(device.DeviceError, match=r"finds no CUDA card.*Set COURSE_DEVICE=cpu"):
         device.pick_device()
-
-
-@pytest.mark.parametrize("name", ["CPU", " cpu "])
-def test_a_name_is_understood_however_it_is_written(monkeypatch, name):
-    monkeypatch.setenv("COURSE_DEVICE", name)
-    assert device.pick_device() == "cpu"
 
 
 def test_a_wrong_name_says_what_it_can_be():
