@@ -39,8 +39,10 @@ def _install(name: str, environment: Path) -> None:
             target.write_bytes(text)
             target.chmod(0o755)
         else:
-            shutil.copyfile(source, target)
-            shutil.copystat(source, target)
+            try:
+                os.link(source, target)  # in a moment, where both lie on one disk
+            except OSError:
+                shutil.copy2(source, target)
 
 
 @cache

@@ -189,7 +189,10 @@ class Visitor:
     async def ask(self, content: dict, buffers: Sequence[bytes] = ()) -> tuple[dict, list[bytes]]:
         """Say something to the widget, and wait for its reply to it."""
         self._asked += 1
-        data = {"method": "custom", "content": {"view": "v", "nr": self._asked, **content}}
+        data = {
+            "method": "custom",
+            "content": {"do": "take", "view": "v", "nr": self._asked, **content},
+        }
         message = self.message("comm_msg", {"comm_id": self.widget, "data": data})
         await self.send(message, buffers)
         while True:

@@ -133,7 +133,7 @@ def decode(image: Image.Image, at_least: int | None = None) -> Image.Image:
     return image.convert("RGB")
 
 
-def open_image(source: Path | str | bytes) -> Image.Image:
+def open_image(source: Path | str | bytes | bytearray | memoryview) -> Image.Image:
     """A file, or the bytes of an upload, as an upright RGB picture.
 
     Raises `ImageError`, with a sentence a learner understands, for all that is no usable picture:

@@ -1,11 +1,13 @@
-"""The app of chapter 04: the widget a visitor drops pictures on, and what serves it.
+"""A trained model as files that run no code when they are read, and the app that serves it.
 
-Nothing here needs PyTorch.
+`save` writes the model's folder and needs PyTorch; `predictor` answers from it, `dropzone` takes a
+visitor's pictures, `server` serves the notebook that holds both, `export` writes all that as a
+folder of its own. None of these four needs PyTorch.
 """
 
 from pathlib import Path
 
-from utils.app.manifest import NAME, DeployError
+from utils.app.manifest import MANIFEST, DeployError
 
 NO_MODEL = (
     "There is no {name} model on this computer yet: run chapter 04 down to its export, or type "
@@ -19,7 +21,7 @@ def app_model(name: str) -> Path:
     Raises `DeployError` when there is neither.
     """
     beside = Path("model")
-    return beside if (beside / NAME).exists() else course_model(name)
+    return beside if (beside / MANIFEST).exists() else course_model(name)
 
 
 def course_model(name: str) -> Path:
@@ -27,6 +29,6 @@ def course_model(name: str) -> Path:
     from utils.paths import model_folder  # not part of an exported app
 
     folder = model_folder(name)
-    if not (folder / NAME).exists():
+    if not (folder / MANIFEST).exists():
         raise DeployError(NO_MODEL.format(name=name.removesuffix("s")))
     return folder

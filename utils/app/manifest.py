@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import math
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from utils.common import CourseError
+from utils.common import CourseError, write_whole
 
-NAME = "manifest.json"
+MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"  # the parameters, for PyTorch
 GRAPH = "model.onnx"  # parameters and calculation, for ONNX Runtime
 KIND = "whole-game model"
@@ -17,88 +17,79 @@ FORMAT = 1  # goes up by one when an older course could not read what is written
 AGAIN = "save the model again with save_model(learn, folder)"
 
 # What must be there, and as what. Everything else in a manifest is for people only.
+NUMBER = (int, float)
 FIELDS = {
     "architecture": str, "vocab": list, "subject": (str, type(None)), "input": dict,
-    "threshold": (int, float), "domain": dict, "metrics": dict, "pictures": int, "files": dict,
+    "threshold": NUMBER, "domain": dict, "files": dict,
 }  # fmt: skip
 INPUT_FIELDS = {"size": list, "method": str, "pad_mode": str, "resample": str}
 # fastai's names for how a picture is resized, and NumPy's for what surrounds one that is padded.
 METHODS = ("squish", "crop", "pad")
-PAD_MODES = {"zeros": "constant", "border": "edge", "reflection": "reflect"}
-# A manifest and the files it lists belong together by these; the files hold a hash of them.
-BOUND = ("architecture", "vocab", "input")
+PAD_MODES: dict[str, Any] = {"zeros": "constant", "border": "edge", "reflection": "reflect"}
 
 
 class DeployError(CourseError):
     """A saved model that cannot be used, or a learner that cannot be saved."""
 
 
-def fingerprint(manifest: dict) -> str:
-    """A hash of what the parameters mean nothing without: architecture, vocabulary, input."""
-    bound = {name: manifest[name] for name in BOUND}
-    return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
-
-
 def sha256(content: bytes) -> str:
-    """The fingerprint of a file's bytes: one changed bit gives another."""
+    """The hash of a file's bytes: one changed bit gives another."""
     return hashlib.sha256(content).hexdigest()
 
 
-def write_manifest(folder: Path, manifest: dict) -> None:
+def fingerprint(manifest: dict[str, Any]) -> str:
+    """A hash of what the parameters mean nothing without; the model's two files hold it too."""
+    bound = {name: manifest[name] for name in ("architecture", "vocab", "input")}
+    return sha256(json.dumps(bound, sort_keys=True).encode())
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write `manifest.json` whole or not at all."""
-    scratch = folder / f".{NAME}.part"
-    text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    scratch.write_text(text + "\n", encoding="utf-8")
-    scratch.replace(folder / NAME)
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
-def _parsed(folder: Path) -> dict:
-    try:
-        manifest = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DeployError(
-            f"There is no {NAME} in {folder.name}, so it holds no model of this course: {AGAIN}."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DeployError(f"{NAME} cannot be read ({type(error).__name__}): {AGAIN}.") from error
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-        raise DeployError(f"This {NAME} was not written by this course: {AGAIN}.")
-    return manifest
-
-
-def _has(fields: dict, values: dict) -> bool:
+def _has(fields: dict[str, Any], values: dict[str, Any]) -> bool:
     return all(
         name in values and isinstance(values[name], kind) and not isinstance(values[name], bool)
         for name, kind in fields.items()
     )
 
 
-def _is_sound(manifest: dict) -> bool:
+def _is_sound(manifest: dict[str, Any]) -> bool:
     """Whether everything that will be relied on is there and of its kind."""
     if not _has(FIELDS, manifest) or not _has(INPUT_FIELDS, manifest["input"]):
         return False
-    settings = manifest["input"]
-    sizes = [settings["size"], settings.get("crop") or [1, 1]]
-    sides = [side for size in sizes for side in size]
-    limit = manifest["domain"].get("limit")
+    settings, limit = manifest["input"], manifest["domain"].get("limit")
+    sides = [*settings["size"], *settings.get("crop", settings["size"])]
     return (
-        len(manifest["vocab"]) > 1
-        and all(isinstance(label, str) for label in manifest["vocab"])
+        all(isinstance(label, str) for label in manifest["vocab"])
+        and len(set(manifest["vocab"])) == len(manifest["vocab"]) > 1
         and len(sides) == 4
         and all(isinstance(side, int) and 0 < side <= 2048 for side in sides)
         and settings["method"] in METHODS
         and settings["pad_mode"] in PAD_MODES
         and settings["resample"].upper() in Image.Resampling.__members__
-        and isinstance(limit, (int, float))
-        and not math.isnan(limit)
+        and isinstance(limit, NUMBER)
+        and limit > 0
         and 0 <= manifest["threshold"] <= 1
     )
 
 
-def read_manifest(folder: Path | str) -> dict:
+def read_manifest(folder: Path | str) -> dict[str, Any]:
     """The manifest of the model in `folder`, checked; raises `DeployError` saying what is wrong."""
     folder = Path(folder)
-    manifest = _parsed(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DeployError(
+            f"There is no {MANIFEST} in {folder.name}, so it holds no model of this course: "
+            f"{AGAIN}."
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = type(error).__name__
+        raise DeployError(f"{MANIFEST} cannot be read ({reason}): {AGAIN}.") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        raise DeployError(f"This {MANIFEST} was not written by this course: {AGAIN}.")
     version = manifest.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise DeployError(
@@ -106,11 +97,11 @@ def read_manifest(folder: Path | str) -> dict:
             f"reads up to {FORMAT}): update the course."
         )
     if version != FORMAT or not _is_sound(manifest):
-        raise DeployError(f"{NAME} has been damaged or changed: {AGAIN}.")
+        raise DeployError(f"{MANIFEST} has been damaged or changed: {AGAIN}.")
     return manifest
 
 
-def read_checked(folder: Path | str, name: str, manifest: dict) -> bytes:
+def read_checked(folder: Path | str, name: str, manifest: dict[str, Any]) -> bytes:
     """The bytes of one of the model's files, if they are those that were saved.
 
     Reading once and checking what was read leaves no moment in which the file could be swapped.
@@ -118,30 +109,25 @@ def read_checked(folder: Path | str, name: str, manifest: dict) -> bytes:
     """
     listed = manifest["files"].get(name)
     if not isinstance(listed, dict):
-        raise DeployError(f"{NAME} lists no {name}: {AGAIN}.")
+        raise DeployError(f"{MANIFEST} lists no {name}: {AGAIN}.")
     try:
         content = Path(folder, name).read_bytes()
     except OSError as error:
         raise DeployError(f"{name} cannot be read ({error.strerror}): {AGAIN}.") from error
-    if len(content) != listed.get("bytes"):
-        raise DeployError(
-            f"{name} has {len(content):,} bytes, and {NAME} says {listed.get('bytes')}: "
-            "it was cut short or replaced; copy the folder again, or " + AGAIN + "."
-        )
     if sha256(content) != listed.get("sha256"):
         raise DeployError(
-            f"{name} is not the file that was saved (its SHA-256 differs from the one in {NAME}): "
-            "copy the folder again, or " + AGAIN + "."
+            f"{name} is not the file that was saved (its SHA-256 differs from the one in "
+            f"{MANIFEST}): copy the folder again, or {AGAIN}."
         )
     return content
 
 
-def check_fingerprint(manifest: dict, found: str | None, name: str) -> None:
+def check_fingerprint(manifest: dict[str, Any], found: str | None, name: str) -> None:
     """Refuse a manifest whose vocabulary, input or architecture were changed after saving."""
     if found != fingerprint(manifest):
         raise DeployError(
-            f"{NAME} and {name} do not belong together: the architecture, the vocabulary or the "
-            f"input settings were changed after saving; {AGAIN}."
+            f"{MANIFEST} and {name} do not belong together: the architecture, the vocabulary or "
+            f"the input settings were changed after saving; {AGAIN}."
         )
 
 
@@ -150,8 +136,7 @@ def set_threshold(folder: Path | str, value: float) -> None:
 
     Raises `DeployError` when there is no sound model there, or `value` is not between 0 and 1.
     """
-    folder = Path(folder)
     manifest = read_manifest(folder)
     if not 0 <= value <= 1:
         raise DeployError(f"A threshold is a probability, from 0 to 1; this is {value}.")
-    write_manifest(folder, manifest | {"threshold": round(float(value), 4)})
+    write_manifest(Path(folder), manifest | {"threshold": round(float(value), 4)})

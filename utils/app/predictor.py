@@ -1,8 +1,9 @@
 """A saved model answers, on ONNX Runtime, Pillow and NumPy alone: no PyTorch, nothing unpickled."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -96,25 +97,6 @@ def pixels(picture: Picture, settings: dict) -> np.ndarray:
     return np.asarray(resized(opened.convert("RGB"), settings))
 
 
-def _cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _session(content: bytes) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = min(_cores(), MAX_THREADS)
-    # Threads that wait by spinning are quicker by little, and take the cores from other visitors.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors only: what is wrong is raised, in a sentence
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has an exception class for each way to fail
-        raise DeployError(f"{GRAPH} is no model that ONNX Runtime can load: {AGAIN}.") from error
-
-
 class Predictor:
     """The model saved in a folder, ready to answer.
 
@@ -127,24 +109,32 @@ class Predictor:
         self.manifest = read_manifest(folder)
         self.vocab: list[str] = self.manifest["vocab"]
         self.threshold: float = self.manifest["threshold"]
-        self._input = self.manifest["input"]
-        self._session = _session(read_checked(folder, GRAPH, self.manifest))
+        content = read_checked(folder, GRAPH, self.manifest)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = min(os.cpu_count() or 1, MAX_THREADS)
+        # Threads that wait by spinning are quicker by little, and take the cores from others.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3  # errors only: what is wrong is raised, in a sentence
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has an exception class for each way to fail
+            raise DeployError(
+                f"{GRAPH} is no model that ONNX Runtime can load: {AGAIN}."
+            ) from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         check_fingerprint(self.manifest, metadata.get("fingerprint"), GRAPH)
-        self._check_shapes()
-
-    def _check_shapes(self) -> None:
-        side = self._input.get("crop") or self._input["size"]
+        height, width = self.manifest["input"].get("crop") or self.manifest["input"]["size"]
         takes = [(i.name, i.type, i.shape[1:]) for i in self._session.get_inputs()]
         gives = [(o.name, o.type, o.shape[1:]) for o in self._session.get_outputs()]
-        labels = len(self.vocab)
-        if takes != [("pixels", "tensor(uint8)", [*side, 3])] or gives != [
-            ("probabilities", "tensor(float)", [labels]),
+        if takes != [("pixels", "tensor(uint8)", [height, width, 3])] or gives != [
+            ("probabilities", "tensor(float)", [len(self.vocab)]),
             ("distance", "tensor(float)", []),
         ]:
             raise DeployError(
-                f"{GRAPH} does not fit the manifest: it should take pictures of "
-                f"{side[1]} by {side[0]} pixels and give {labels} probabilities; {AGAIN}."
+                f"{GRAPH} does not fit the manifest: it should take pictures of {width} by "
+                f"{height} pixels and give {len(self.vocab)} probabilities; {AGAIN}."
             )
 
     def predict(self, pictures: Iterable[Picture]) -> list[Prediction]:
@@ -152,46 +142,27 @@ class Predictor:
 
         Raises `ImageError`, with a sentence, at the first that is no usable picture.
         """
-        if isinstance(pictures, (Image.Image, bytes, bytearray, memoryview, Path, str)):
+        if isinstance(pictures, Picture):
             raise DeployError("predict takes a list of pictures: put [ ] around a single one.")
-        return list(self._answers(pictures))
+        prepared = (pixels(picture, self.manifest["input"]) for picture in pictures)
+        answers: list[Prediction] = []
+        while batch := list(islice(prepared, BATCH)):
+            probabilities, distances = self._session.run(None, {"pixels": np.stack(batch)})
+            answers += map(self._prediction, probabilities, distances)
+        return answers
 
-    def _answers(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
-        batch = []
-        for picture in pictures:
-            batch.append(pixels(picture, self._input))
-            if len(batch) == BATCH:
-                yield from self._run(batch)
-                batch = []
-        if batch:
-            yield from self._run(batch)
-
-    def _run(self, batch: list[np.ndarray]) -> Iterator[Prediction]:
-        probabilities, distances = self._session.run(None, {"pixels": np.stack(batch)})
-        for row, distance in zip(probabilities, distances, strict=True):
-            yield self._prediction(row, float(distance))
-
-    def _prediction(self, row: np.ndarray, distance: float) -> Prediction:
-        best = int(row.argmax())
+    def _prediction(self, row: np.ndarray, distance: np.floating) -> Prediction:
         probabilities = {label: float(p) for label, p in zip(self.vocab, row, strict=True)}
-        distance /= self.manifest["domain"]["limit"]
-        sure, in_domain = bool(row[best] >= self.threshold), distance <= 1
-        return Prediction(
-            label=self.vocab[best],
-            probabilities=probabilities,
-            sure=sure,
-            in_domain=in_domain,
-            distance=distance,
-            sentence=self._sentence(probabilities, sure, in_domain),
-        )
-
-    def _sentence(self, probabilities: dict[str, float], sure: bool, in_domain: bool) -> str:
-        ranked = sorted(probabilities.items(), key=lambda pair: -pair[1])
-        (first, p), (second, q) = ranked[:2]
+        (first, p), (second, q) = sorted(probabilities.items(), key=lambda pair: -pair[1])[:2]
+        far = float(distance) / self.manifest["domain"]["limit"]
+        sure, in_domain = p >= self.threshold, far <= 1
         if not in_domain:
-            subject = self.manifest["subject"]
-            known = subject or f"any of {', '.join(self.vocab)}"
-            return f"This does not look like {known}: {UNLIKE}."
-        if sure:
-            return f"{first}, with probability {p:.2f}."
-        return f"Not sure, ask a person: perhaps {first} ({p:.2f}), perhaps {second} ({q:.2f})."
+            known = self.manifest["subject"] or f"any of {', '.join(self.vocab)}"
+            sentence = f"This does not look like {known}: {UNLIKE}."
+        elif sure:
+            sentence = f"{first}, with probability {p:.2f}."
+        else:
+            sentence = (
+                f"Not sure, ask a person: perhaps {first} ({p:.2f}), perhaps {second} ({q:.2f})."
+            )
+        return Prediction(first, probabilities, sure, in_domain, far, sentence)

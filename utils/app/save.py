@@ -9,26 +9,29 @@ from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import safetensors
 import safetensors.torch
 import torch
-from fastai.data.load import DataLoader
+from fastai.data.transforms import IntToFloatTensor, Normalize, ToTensor
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat
 from fastai.vision import models
+from fastai.vision.augment import AffineCoordTfm, LightingTfm, RandomResizedCrop, Resize
 from fastai.vision.learner import create_vision_model
+from PIL import Image
 from torch import Tensor, nn
 
-from utils.app.domain import PASSES, Domain
+from utils.app.domain import NETWORK, Domain
 from utils.app.manifest import (
     AGAIN,
     FORMAT,
     GRAPH,
     KIND,
-    NAME,
+    MANIFEST,
     WEIGHTS,
     DeployError,
     check_fingerprint,
@@ -38,8 +41,8 @@ from utils.app.manifest import (
     sha256,
     write_manifest,
 )
-from utils.app.predictor import Prediction, Predictor, pixels
-from utils.app.settings import input_settings
+from utils.app.predictor import Predictor, pixels
+from utils.common import made_whole
 from utils.models import efficientnet_lite0
 
 # A manifest names an architecture; these are the names that are understood, and nothing else is.
@@ -47,7 +50,10 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     arch.__name__: arch
     for arch in (efficientnet_lite0, models.resnet18, models.resnet34, models.resnet50)
 }
+LOSSES = (CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat)
+NOT_IN_VALIDATION = (ToTensor, IntToFloatTensor, AffineCoordTfm, LightingTfm)  # change nothing then
 AGREEMENT = 1e-4  # how far a probability of the app may be from the learner's
+PASSES = 0.97  # share of the validation pictures that are within the domain's limit
 PACKAGES = ("torch", "fastai", "timm", "onnx", "onnxruntime", "pillow")
 
 
@@ -57,7 +63,10 @@ class Served(nn.Module):
     Dividing by 255 and normalising are inside, so that no app can forget or repeat them.
     """
 
-    def __init__(self, model: nn.Module, settings: dict, domain: Domain) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: nn.Module, settings: dict[str, Any], domain: Domain) -> None:
         """`model` takes normalised pictures and gives logits."""
         super().__init__()
         self.model, self.domain = model, domain
@@ -70,18 +79,39 @@ class Served(nn.Module):
         return self.model((x - self.mean) / self.std).softmax(1), self.domain(x)
 
 
-# --- what a learner is -----------------------------------------------------------------------
+def input_settings(learn: Learner) -> dict[str, Any]:
+    """How `learn` prepares a picture for validation: size, the way there, mean and deviation.
 
-
-def _architecture(learn: Learner) -> str:
-    arch = getattr(learn, "arch", None)
-    name = getattr(arch, "__name__", str(arch))
-    if ARCHITECTURES.get(name) is not arch:
-        raise DeployError(
-            f"This learner's architecture is {name}; one that can be saved comes from "
-            f"vision_learner with {', '.join(ARCHITECTURES)}."
-        )
-    return name
+    Raises `DeployError`, naming the transform, for a way that the app could not repeat.
+    """
+    settings: dict[str, Any] = {}
+    for transform in [*learn.dls.valid.after_item.fs, *learn.dls.valid.after_batch.fs]:
+        if isinstance(transform, (Resize, RandomResizedCrop)):
+            size = [int(side) for side in reversed(transform.size)]  # fastai's has the width first
+            settings |= {"size": size, "resample": Image.Resampling(transform.mode).name.lower()}
+        if isinstance(transform, Resize):
+            settings |= {"method": str(transform.method), "pad_mode": str(transform.pad_mode)}
+        elif isinstance(transform, RandomResizedCrop):
+            # For validation, it squishes to somewhat more than the size and takes the middle.
+            more = math.ceil(max(size) * transform.val_xtra / 8) * 8
+            settings |= {"crop": size, "size": [side + more for side in size]}
+            settings |= {"method": "squish", "pad_mode": "zeros"}
+        elif isinstance(transform, Normalize):
+            settings |= {n: getattr(transform, n).flatten().tolist() for n in ("mean", "std")}
+        elif isinstance(transform, AffineCoordTfm) and transform.size is not None:
+            raise DeployError(
+                "This learner resizes batches (aug_transforms(size=…)), which the app cannot "
+                "repeat: give the size to Resize in item_tfms instead, and train again."
+            )
+        elif not isinstance(transform, NOT_IN_VALIDATION) and transform.split_idx != 0:
+            raise DeployError(
+                f"This learner prepares pictures with {type(transform).__name__}, which the app "
+                "cannot repeat: leave it out and train again."
+            )
+    for needed, key in (("Resize", "size"), ("Normalize", "mean")):
+        if key not in settings:
+            raise DeployError(f"This learner has no {needed} among its transforms, and needs one.")
+    return settings
 
 
 def _check_learner(learn: Learner) -> None:
@@ -90,73 +120,52 @@ def _check_learner(learn: Learner) -> None:
             "This learner has no pictures to measure the model on (load_learner brings none): "
             "save the learner that was trained."
         )
-    if not isinstance(learn.loss_func, (CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat)):
-        name = type(learn.loss_func).__name__
+    if not isinstance(learn.loss_func, LOSSES):
         raise DeployError(
-            f"Only a learner that chooses one of several labels can be saved; this one has {name}."
+            "Only a learner that chooses one of several labels can be saved; this one has "
+            f"{type(learn.loss_func).__name__}."
+        )
+    arch = getattr(learn, "arch", None)
+    name = getattr(arch, "__name__", str(arch))
+    if ARCHITECTURES.get(name) is not arch:
+        raise DeployError(
+            f"This learner's architecture is {name}; one that can be saved comes from "
+            f"vision_learner with {', '.join(ARCHITECTURES)}."
         )
 
 
-def _measured(learn: Learner) -> dict[str, float]:
-    """The loss and metrics of `learn` on its validation set, by name."""
-    with learn.no_bar(), learn.no_logging():
-        values = learn.validate()
-    names = ["valid_loss", *(metric.name for metric in learn.metrics)]
-    return {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}
+def _check_folder(folder: Path) -> None:
+    """What is replaced may only be a model of ours, and must be where one can write."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder.parent).close()
+    except OSError as error:
+        raise DeployError(
+            f"Nothing can be written to {folder.parent} ({error.strerror}): make it writable, give "
+            "save_model another folder, or set COURSE_HOME to one."
+        ) from error
+    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if there - {MANIFEST, WEIGHTS, GRAPH} or folder.is_file():
+        raise DeployError(
+            f"{folder.name or folder} is not a model's folder, and would be replaced: "
+            "give save_model the name of a new folder."
+        )
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters on the CPU, in 32-bit floats."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-
-
-def _described(learn: Learner, threshold: float, subject: str | None) -> dict:
-    return {
-        "kind": KIND,
-        "format": FORMAT,
-        "saved": date.today().isoformat(),
-        "architecture": _architecture(learn),
-        "vocab": [str(label) for label in learn.dls.vocab],
-        "subject": subject,
-        "input": input_settings(learn),
-        "threshold": threshold,
-        "pictures": len(learn.dls.valid_ds),
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
-    }
-
-
-# --- networks --------------------------------------------------------------------------------
-
-
-def _built(manifest: dict) -> nn.Module:
-    """The architecture of `manifest`, with random parameters."""
+def _network(manifest: dict[str, Any], tensors: dict[str, Tensor], whose: str) -> nn.Module:
+    """The architecture that `manifest` names, with `tensors`, which must fit one for one."""
     name = manifest["architecture"]
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise DeployError(f"The architecture {name!r} is not known here; there are: {known}.")
-    return create_vision_model(ARCHITECTURES[name], len(manifest["vocab"]), pretrained=False)
-
-
-def _filled(model: nn.Module, tensors: dict[str, Tensor], what: str) -> nn.Module:
-    """`model` with `tensors` as parameters, in eval mode; they must fit one for one."""
+    model = create_vision_model(ARCHITECTURES[name], len(manifest["vocab"]), pretrained=False)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise DeployError(
-            f"{what} does not fit the architecture it names: other layers, or other shapes."
+            f"{whose} does not fit the architecture it names: other layers, or other shapes."
         ) from error
     return model.eval()
-
-
-@torch.no_grad()
-def _probabilities(model: nn.Module, loader: DataLoader) -> Tensor:
-    """`(n, labels)` for the pictures of `loader`, in 32-bit floats on the CPU."""
-    batches = (batch[0].cpu().float().as_subclass(Tensor) for batch in loader)
-    return torch.cat([model(x).softmax(1) for x in batches])
-
-
-# --- the folder ------------------------------------------------------------------------------
 
 
 def _graph(served: Served, side: list[int], stamp: str) -> bytes:
@@ -171,6 +180,7 @@ def _graph(served: Served, side: list[int], stamp: str) -> bytes:
             dynamic_shapes=({0: torch.export.Dim("pictures", min=1, max=4096)},),
             verbose=False,
         )
+    assert program  # None only where it writes to a file itself
     model = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # which lines of which files of this machine it comes from
@@ -179,40 +189,7 @@ def _graph(served: Served, side: list[int], stamp: str) -> bytes:
     return model.SerializeToString()
 
 
-def _write(folder: Path, manifest: dict, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    listed = {name: {"sha256": sha256(c), "bytes": len(c)} for name, c in files.items()}
-    write_manifest(folder, manifest | {"files": listed})
-
-
-def _check_target(folder: Path) -> None:
-    """What is replaced may only be a model of ours, and must be where one can write."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder.parent).close()
-    except OSError as error:
-        raise DeployError(
-            f"Nothing can be written to {folder.parent} ({error.strerror}): make it writable, give "
-            "save_model another folder, or set COURSE_HOME to one."
-        ) from error
-    if not folder.exists():
-        return
-    ours = (NAME, WEIGHTS, GRAPH)
-    others = [f.name for f in folder.iterdir() if f.name not in ours] if folder.is_dir() else [""]
-    if others:
-        raise DeployError(
-            f"{folder.name or folder} is not a model's folder, and would be replaced: "
-            "give save_model the name of a new folder."
-        )
-
-
-def _replace(folder: Path, new: Path) -> None:
-    if folder.exists():
-        folder.rename(new.with_name("old"))
-    new.rename(folder)
-
-
+@torch.no_grad()
 def save_model(
     learn: Learner,
     folder: Path | str,
@@ -230,48 +207,65 @@ def save_model(
     """
     folder = Path(folder).resolve()
     _check_learner(learn)
-    manifest = _described(learn, threshold, subject)
-    _check_target(folder)
-    state = _state(learn.model)
-    model = _filled(_built(manifest), state, "This learner's model")
-    manifest["metrics"] = _measured(learn) if metrics is None else dict(metrics)
+    settings = input_settings(learn)
+    _check_folder(folder)
+    manifest = {
+        "kind": KIND,
+        "format": FORMAT,
+        "saved": date.today().isoformat(),
+        "architecture": learn.arch.__name__,
+        "vocab": [str(label) for label in learn.dls.vocab],
+        "subject": subject,
+        "input": settings,
+        "threshold": threshold,
+        "pictures": len(learn.dls.valid_ds),
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+    }
+    state = {name: tensor.cpu().contiguous() for name, tensor in learn.model.state_dict().items()}
+    state = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
+    model = _network(manifest, state, "This learner's model")
+    if metrics is None:
+        with learn.no_bar(), learn.no_logging():
+            figures = [round(float(figure), 4) for figure in learn.validate()]
+        names = ["valid_loss", *(metric.name for metric in learn.metrics)]
+        metrics = dict(zip(names, figures, strict=True))
     train, valid = (learn.dls.test_dl(dl.items, num_workers=0) for dl in learn.dls)
-    domain = Domain([pixels(row[0], manifest["input"]) for row in train.dataset])
-    manifest["domain"] = domain.described()
-    served = Served(model, manifest["input"], domain)
-    side, stamp = manifest["input"].get("crop") or manifest["input"]["size"], fingerprint(manifest)
+    domain = Domain([pixels(row[0], settings) for row in train.dataset])
+    stamp = fingerprint(manifest)
+    served = Served(model, settings, domain)
     files = {
         WEIGHTS: safetensors.torch.save(state, {"fingerprint": stamp}),
-        GRAPH: _graph(served, side, stamp),
+        GRAPH: _graph(served, settings.get("crop") or settings["size"], stamp),
     }
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as scratch:
-        new = Path(scratch, "new")
+    manifest |= {
+        "metrics": dict(metrics),
+        "domain": {
+            "network": f"{NETWORK.__name__}, pretrained, not trained further",
+            "pictures_known": len(train.dataset), "neighbours": domain.neighbours,
+            "passes": PASSES, "limit": 1.0,
+        },
+        "files": {name: {"sha256": sha256(c), "bytes": len(c)} for name, c in files.items()},
+    }  # fmt: skip
+    with made_whole(folder) as new:
         new.mkdir()
-        _write(new, manifest, files)
+        for name, content in files.items():
+            (new / name).write_bytes(content)
+        write_manifest(new, manifest)
         answers = Predictor(new).predict(row[0] for row in valid.dataset)
-        manifest["agreement"] = _agreement(answers, _probabilities(model, valid))
-        manifest["domain"]["limit"] = _limit(answers)
-        _write(new, manifest, files)
-        _replace(folder, new)
+        expected = torch.cat([model(batch[0].cpu().float()).softmax(1) for batch in valid])
+        found = torch.tensor([list(answer.probabilities.values()) for answer in answers])
+        worst = (found - expected).abs().max().item()
+        if not worst <= AGREEMENT:
+            raise DeployError(
+                f"The app's answers differ from the learner's by up to {worst:.1e} in probability, "
+                f"more than {AGREEMENT:.0e}, so nothing was saved."
+            )
+        manifest["agreement"] = float(f"{worst:.1e}")
+        limit = np.quantile([answer.distance for answer in answers], PASSES, method="higher")
+        # never below the picture it stands for, nor 0 where that one is among those learned from
+        manifest["domain"]["limit"] = max(1, math.ceil(limit * 1e4)) / 1e4
+        write_manifest(new, manifest)
     return folder
-
-
-def _agreement(answers: list[Prediction], expected: Tensor) -> float:
-    """The largest difference between a probability of the app and the learner's own."""
-    found = torch.tensor([list(answer.probabilities.values()) for answer in answers])
-    worst = (found - expected).abs().max().item()
-    if not worst <= AGREEMENT:
-        raise DeployError(
-            f"The app's answers differ from the learner's by up to {worst:.1e} in probability, "
-            f"more than {AGREEMENT:.0e}, so nothing was saved."
-        )
-    return float(f"{worst:.1e}")
-
-
-def _limit(answers: list[Prediction]) -> float:
-    """The distance within which the agreed share of the validation pictures lies."""
-    limit = np.quantile([answer.distance for answer in answers], PASSES, method="higher")
-    return math.ceil(limit * 1e4) / 1e4  # never below the picture it stands for
 
 
 def load_model(folder: Path | str) -> nn.Module:
@@ -289,4 +283,4 @@ def load_model(folder: Path | str) -> nn.Module:
         raise DeployError(f"{WEIGHTS} is no safetensors file ({error}): {AGAIN}.") from error
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     check_fingerprint(manifest, header.get("__metadata__", {}).get("fingerprint"), WEIGHTS)
-    return _filled(_built(manifest), tensors, WEIGHTS)
+    return _network(manifest, tensors, WEIGHTS)

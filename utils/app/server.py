@@ -10,11 +10,11 @@ import os
 import secrets
 import socket
 import webbrowser
-from collections.abc import Callable
 from pathlib import Path
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
+from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler
 from traitlets.config import Config
 from voila.app import Voila
@@ -39,26 +39,12 @@ CULL_AFTER, CULL_EVERY = 120, 30  # seconds without a page; seconds between two 
 CONTENT = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'"
 
 
-class ServeError(CourseError):
-    """The app cannot be served."""
-
-
-class App(Voila):
-    """Voilà, which says where it is once it is there."""
-
-    when_open: Callable[[], None] = staticmethod(lambda: None)
-
-    def launch_browser(self) -> None:
-        """Voilà calls this when it listens; its own would not pass the token on."""
-        self.when_open()
-
-
 class NoToken(JupyterHandler):
     """Where those are sent who come without the token; Jupyter's page would want a password."""
 
     @allow_unauthenticated
     def get(self) -> None:
-        """Say so."""
+        """Answer with the course's own page, and say what is missing."""
         page = self.settings["voila_jinja2_env"].get_template("error.html")
         self.set_status(403)
         self.finish(page.render(status_code=403, message=NO_TOKEN))
@@ -72,7 +58,7 @@ class Guard(VoilaIdentityProvider):
         return [(r"/login", NoToken)]
 
 
-def _admit(request: RequestHandler, **_notebook: object) -> None:
+def _admit(request: JupyterHandler, **_notebook: object) -> None:
     """Voilà calls this before it starts a visitor's kernel."""
     if len(request.kernel_manager.list_kernel_ids()) >= MAX_VISITORS:
         raise HTTPError(503, FULL)
@@ -80,41 +66,37 @@ def _admit(request: RequestHandler, **_notebook: object) -> None:
     request.xsrf_token  # noqa: B018
 
 
-def settings(ip: str, port: int, token: str, framed_by: str = "") -> Config:
-    """What Voilà is told. `framed_by`: sites that may show the app inside a page of theirs.
+def voila_config(ip: str, port: int, token: str, framed_by: str = "") -> Config:
+    """Voilà's configuration. `framed_by`: sites that may show the app inside a page of theirs.
 
     That a visitor's kernel obeys no request to run code is Voilà's own rule, and no setting.
     """
     config = Config()
     config.Voila.ip, config.Voila.port, config.Voila.port_retries = ip, port, 0
-    config.Voila.token = token
-    config.Voila.identity_provider_class = Guard
-    config.Voila.log_level = "ERROR"
+    config.Voila.token, config.Voila.identity_provider_class = token, Guard
+    config.Voila.log_level, config.Voila.open_browser = "ERROR", False
     config.Voila.config_file_paths = []  # whatever the user's other notebooks are served with
+    policy = f"{CONTENT}; frame-ancestors 'self' {framed_by}".strip()
     config.Voila.tornado_settings = {
         "websocket_max_message_size": MESSAGE_BYTES,
         "ws_ping_interval": PING,
         "ws_ping_timeout": PING,
         # a page elsewhere could otherwise reach us under a name of its own
         "allow_remote_access": ip != LOOPBACK,
-        "headers": {
-            "Content-Security-Policy": f"{CONTENT}; frame-ancestors 'self' {framed_by}".strip()
-        },
+        "headers": {"Content-Security-Policy": policy},
     }
     own = config.VoilaConfiguration
-    own.template = "course"
+    own.template, own.extension_allowlist, own.prelaunch_hook = "course", EXTENSIONS, _admit
     own.allow_template_override = own.allow_theme_override = "NO"
     own.file_allowlist = []  # no file beside the notebook is anybody's business
-    own.prelaunch_hook = _admit
-    own.extension_allowlist = EXTENSIONS
-    config.MappingKernelManager.cull_idle_timeout = CULL_AFTER
-    config.MappingKernelManager.cull_interval = CULL_EVERY
-    config.MappingKernelManager.transport_encryption = "auto"
+    kernels = config.MappingKernelManager
+    kernels.cull_idle_timeout, kernels.cull_interval = CULL_AFTER, CULL_EVERY
+    kernels.transport_encryption = "auto"
     return config
 
 
 def check_port(ip: str, port: int) -> None:
-    """Raise `ServeError` when somebody else is listening there."""
+    """Raise `CourseError` when somebody else is listening there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -122,7 +104,7 @@ def check_port(ip: str, port: int) -> None:
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             why = "is taken, perhaps by an app still running" if taken else f"({error.strerror})"
-            raise ServeError(f"Port {port} {why}: choose another with --port.") from None
+            raise CourseError(f"Port {port} {why}: choose another with --port.") from None
 
 
 def serve(
@@ -136,7 +118,7 @@ def serve(
 ) -> None:
     """Serve `notebook` until Ctrl-C. Without a `token` one is made; "" lets everybody in.
 
-    Raises `ServeError` when the port is taken.
+    Raises `CourseError` when the port is taken.
     """
     check_port(ip, port)
     # Voilà finds templates through this variable; the kernels inherit it and do not mind.
@@ -146,14 +128,14 @@ def serve(
         token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
     address = f"http://{ip}:{port}/" + (f"?token={token}" if token else "")
 
-    def say() -> None:
+    def announce() -> None:
         print(f"The app is at {address}\nCtrl-C stops it.", flush=True)
         if browser:
             webbrowser.open(address)
 
-    app = App.instance(config=settings(ip, port, token, framed_by))
-    app.when_open = say
+    app = Voila.instance(config=voila_config(ip, port, token, framed_by))
     app.initialize([str(notebook)])
+    IOLoop.current().add_callback(announce)  # once it listens
     app.start()
 
 

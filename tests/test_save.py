@@ -33,7 +33,7 @@ from utils.app.predictor import Predictor, resized
 from utils.app.save import input_settings, load_model, save_model
 from utils.data import dataset
 from utils.images import check_images
-from utils.paths import ROOT, course_home, model_folder
+from utils.paths import ROOT, course_home
 
 AGREE = 1e-4
 
@@ -76,18 +76,8 @@ def test_agrees_with_the_learner_on_every_sample_picture(name):
     assert expected.max(1).values.min() < 0.9  # not all certain, so there is something to agree on
 
 
-def test_agrees_with_predict_on_one_picture():
-    learn, file = small_learner(), some_pictures()[0]
-    with learn.no_bar(), learn.no_logging():
-        label, _, expected = learn.predict(PILImage.create(file))
-    (answer,) = Predictor(small_model()).predict([file])
-    assert answer.label == label
-    assert np.abs(probabilities([answer])[0] - expected.numpy()).max() <= AGREE
-
-
 def test_load_model_gives_the_learner_its_network_back():
     learn, model = small_learner(), load_model(small_model())
-    assert not model.training
     x = torch.rand(3, 3, 96, 96)
     with torch.no_grad():
         assert torch.allclose(model(x), learn.model.eval()(x), atol=1e-5)
@@ -147,10 +137,6 @@ def test_saving_again_replaces_and_a_refusal_leaves_what_was_there(copied):
     assert [p.name for p in copied.parent.iterdir()] == [copied.name]
 
 
-def test_models_are_kept_with_what_must_not_be_lost(own_folders):
-    assert model_folder("bears").parent.parent == course_home()
-
-
 # --- refused on loading ---------------------------------------------------------------------
 
 LOADERS = {"model.safetensors": load_model, "model.onnx": Predictor}
@@ -164,21 +150,19 @@ def refused(load, folder, match):
     assert sentence.endswith(".") and "\n" not in sentence and str(folder) not in sentence
 
 
+def flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
 @each_file
-@pytest.mark.parametrize("place", [0, 9, 0.3, 0.7, -1])
-def test_one_changed_bit_anywhere_is_refused(copied, name, place):
-    content = bytearray((copied / name).read_bytes())
-    content[place if isinstance(place, int) else int(place * len(content))] ^= 1
-    (copied / name).write_bytes(content)
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda c: flipped(c, 0), lambda c: flipped(c, len(c) // 2), lambda c: c[:-1], lambda c: b""],
+    ids=["first bit", "middle bit", "cut short", "empty"],
+)
+def test_a_changed_file_is_refused(copied, name, spoil):
+    (copied / name).write_bytes(spoil((copied / name).read_bytes()))
     refused(LOADERS[name], copied, "not the file that was saved")
-
-
-@each_file
-@pytest.mark.parametrize("share", [0, 0.5, 0.999])
-def test_a_file_cut_short_is_refused(copied, name, share):
-    content = (copied / name).read_bytes()
-    (copied / name).write_bytes(content[: int(share * len(content))])
-    refused(LOADERS[name], copied, "cut short or replaced")
 
 
 @each_file
@@ -209,26 +193,14 @@ def test_a_foreign_file_is_refused_and_a_pickle_is_never_loaded(copied, name, ki
 
 
 @each_file
-def test_a_newer_format_is_refused(copied, name):
-    edit(copied, format=2)
-    refused(LOADERS[name], copied, "newer version of the course .format 2")
-
-
-@each_file
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"vocab": ["pug", "Siamese", "Bengal"]},
-        {"architecture": "resnet18"},
-        {"input": None},
-    ],
-    ids=lambda change: next(iter(change)),
+    "changes", [{"vocab": ["pug", "Siamese", "Bengal"]}, {"architecture": "resnet18"}, {"mean": 0}]
 )
 def test_a_manifest_edited_afterwards_is_refused(copied, name, changes):
-    if changes == {"input": None}:
+    if "mean" in changes:
         changes = {"input": read_manifest(copied)["input"] | {"mean": [0.0] * 3}}
     edit(copied, **changes)
-    refused(LOADERS[name], copied, "do not belong together|does not fit")
+    refused(LOADERS[name], copied, "do not belong together")
 
 
 def with_fingerprint(folder, **changes):
@@ -268,6 +240,7 @@ def test_an_unknown_architecture_is_refused_by_name(copied):
         ("[" * 100_000, "cannot be read"),
         ("[]", "was not written by this course"),
         ('{"architectures": ["BertForMaskedLM"]}', "was not written by this course"),
+        ('{"kind": "whole-game model", "format": 2}', "newer version of the course .format 2"),
         ('{"kind": "whole-game model"}', "damaged or changed"),
         ('{"kind": "whole-game model", "format": "1"}', "damaged or changed"),
         ('{"kind": "whole-game model", "format": 1, "vocab": ["a", "b"]}', "damaged or changed"),
@@ -285,31 +258,29 @@ def test_a_broken_manifest_is_refused(copied, text, says):
     [
         {"vocab": ["a"]},
         {"vocab": [1, 2, 3]},
+        {"vocab": ["a", "a"]},
         {"threshold": "high"},
         {"threshold": 7},
+        {"threshold": -0.1},
         {"threshold": True},
         {"domain": {}},
         {"domain": {"limit": float("nan")}},
+        {"domain": {"limit": 0}},
         {"files": []},
         {"files": {"model.onnx": "abc", "model.safetensors": "abc"}},
-        {"input": {"size": [96, 96]}},
-        {"input": {"size": [1e9, 96], "method": "crop", "pad_mode": "zeros", "resample": "box"}},
-        {"input": {"size": [96, 96], "method": "melt", "pad_mode": "zeros", "resample": "box"}},
-        {"input": {"size": "96", "method": "crop", "pad_mode": "zeros", "resample": "box"}},
         {"subject": 5},
+        {"input": {"size": [96, 96]}},
+        *({"input": {"size": size}} for size in ([1e9, 96], [2049, 96], [0, 96], [96] * 3, "96")),
+        *({"input": {name: "melt"}} for name in ("method", "pad_mode", "resample")),
     ],
     ids=str,
 )
 def test_a_manifest_with_a_field_of_the_wrong_kind_is_refused(copied, changes):
+    if len(changes.get("input", {})) == 1 and changes["input"] != {"size": [96, 96]}:
+        changes = {"input": read_manifest(copied)["input"] | changes["input"]}
     edit(copied, **changes)
     for load in LOADERS.values():
-        refused(load, copied, "manifest.json")
-
-
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
-    (tmp_path / "export.pkl").write_bytes(pickle.dumps(Trap()))
-    for load in LOADERS.values():
-        refused(load, tmp_path / "export.pkl", "manifest.json")
+        refused(load, copied, "manifest.json has been damaged or changed|lists no")
 
 
 # --- refused on saving ----------------------------------------------------------------------
