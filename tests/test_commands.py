@@ -15,6 +15,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import nbformat
 import pytest
