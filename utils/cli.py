@@ -23,9 +23,8 @@ from rich.table import Table
 from utils.common import CourseError, printable
 from utils.paths import NOTEBOOKS, PROJECTS, ROOT, chapter, chapters, course_home, model_folder
 from utils.quiz import load_bank, schedule
-from utils.quiz.bank import Question
-from utils.quiz.feedback import Feedback
 from utils.quiz.journal import Journal
+from utils.quiz.questions import Feedback, Question
 from utils.timings import record_seconds, say_seconds, seconds_of
 
 # What takes a moment to import (fastai, ONNX Runtime) is imported by the commands that use it.

@@ -1,4 +1,4 @@
-"""Questionnaires: bank → question → feedback → journal → review; the widget is the last layer."""
+"""Questionnaires, lowest first: match, questions, bank · journal, schedule · show, anki · widget."""
 
 from utils.quiz.bank import load_bank
 

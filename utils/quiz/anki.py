@@ -1,13 +1,15 @@
 """The question bank as an Anki deck; importing a later one updates the cards already there."""
 
-import html
-import re
 from collections.abc import Iterable
 from hashlib import sha256
+from html import escape
 from pathlib import Path
-from typing import Any
 
 import genanki
+
+from utils.common import made_whole
+from utils.quiz.questions import Question
+from utils.quiz.show import model_answer, question_html
 
 DECK = "Whole Game"
 CARD = "{{Question}}"
@@ -19,17 +21,16 @@ STYLE = (
 )
 
 
-def write_apkg(questions: Iterable[Any], path: str | Path) -> int:
-    """Write questions (id, text, answer, notebook, section) as a deck; returns how many.
+def write_apkg(questions: Iterable[Question], path: Path) -> int:
+    """Write questions as a deck; returns how many.
 
     Tasks are left out: they are done, not remembered. Raises `OSError` when `path` cannot be
     written; an older file there is replaced only by a whole one.
     """
-    fields = [{"name": name} for name in ("Id", "Question", "Answer", "Where")]
     model = genanki.Model(
         _number("model"),
         f"{DECK} question",
-        fields=fields,
+        fields=[{"name": name} for name in ("Id", "Question", "Answer", "Where")],
         templates=[{"name": "Card 1", "qfmt": CARD, "afmt": BACK}],
         css=STYLE,
     )
@@ -38,40 +39,17 @@ def write_apkg(questions: Iterable[Any], path: str | Path) -> int:
         if question.kind == "task":
             continue
         name = f"{DECK}::{question.notebook}"
-        deck = decks.setdefault(name, genanki.Deck(_number(name), name))
-        deck.add_note(_note(model, question))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    genanki.Package(list(decks.values())).write_to_file(unfinished)
-    unfinished.replace(path)
+        where = escape(f"{question.notebook}, {question.section}")
+        note = genanki.Note(
+            model,
+            [question.id, question_html(question), model_answer(question), where],
+            guid=genanki.guid_for(DECK, question.id),  # Anki knows a note by it, whatever it says
+            tags=[question.notebook, question.id.rpartition("-")[0]],
+        )
+        decks.setdefault(name, genanki.Deck(_number(name), name)).add_note(note)
+    with made_whole(path) as part:
+        genanki.Package(list(decks.values())).write_to_file(part)
     return sum(len(deck.notes) for deck in decks.values())
-
-
-def _note(model: genanki.Model, question: Any) -> genanki.Note:
-    options = [f"- {option.text}" for option in getattr(question, "options", [])]
-    asked = "\n".join([question.text, *options])
-    where = f"{question.notebook}, {question.section}"
-    return genanki.Note(
-        model=model,
-        fields=[question.id, as_html(asked), as_html(question.answer), html.escape(where)],
-        guid=genanki.guid_for(DECK, question.id),  # Anki knows a note by this, whatever it says
-        tags=[question.notebook, question.id.rpartition("-")[0]],
-    )
-
-
-def as_html(text: str) -> str:
-    """Escape text for an Anki field; fenced and inline code stay code, other lines break."""
-    pieces = re.split(r"```[^\n]*\n(.*?)\n?```\n?", text.strip(), flags=re.DOTALL)
-    shown = []
-    for number, piece in enumerate(pieces):
-        if number % 2:
-            shown.append(f"<pre><code>{html.escape(piece)}</code></pre>")
-        else:
-            words = html.escape(piece.strip("\n"))
-            words = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", words)
-            shown.append(words.replace("\n", "<br>"))
-    return "".join(shown)
 
 
 def _number(name: str) -> int:

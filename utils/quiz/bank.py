@@ -1,7 +1,6 @@
 """The question bank: the YAML files of `data/questions`, read once, and what is wrong with them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -11,40 +10,30 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from utils.common import CourseError
 from utils.paths import DATA
+from utils.quiz.match import Words
 from utils.quiz.questions import Question
-from utils.quiz.words import Words
 
 QUESTIONS = DATA / "questions"
 WORDS_FILE = "words.yaml"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
-_QUESTION = TypeAdapter(Annotated[Question, Field(discriminator="kind")])
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
+QUESTION: TypeAdapter[Question] = TypeAdapter(Annotated[Question, Field(discriminator="kind")])
 
 
 class BankError(CourseError):
     """A question file is not as it should be; the message says where and what to write there."""
 
 
-class Bank(Mapping[str, Question]):
-    """All questions by id, in the order of the files."""
+class Bank(dict[str, Question]):
+    """All questions by id, in the order of the files; one of the book's by its number as well."""
 
-    def __init__(self, questions: list[Question]) -> None:
-        """Keep `questions`, whose ids differ."""
-        self._by_id = {question.id: question for question in questions}
-
-    def __getitem__(self, key: str) -> Question:
-        """The question with this id; a KeyError says what ids look like."""
-        if key not in self._by_id:
-            topics = sorted({str(id).rpartition("-")[0] for id in self._by_id})
-            raise KeyError(f"no question '{key}'; an id is {' or '.join(topics)}, then -01, -02 …")
-        return self._by_id[key]
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids, in order."""
-        return iter(self._by_id)
-
-    def __len__(self) -> int:
-        """How many questions there are."""
-        return len(self._by_id)
+    def __missing__(self, key: str) -> Question:
+        """The question with this number in the book ("1.05" is "1.5"), else a KeyError."""
+        wanted = [part.lstrip("0") for part in key.split(".")]
+        for question in self.values():
+            if question.book and [part.lstrip("0") for part in question.book.split(".")] == wanted:
+                return question
+        topics = sorted({id.rpartition("-")[0] for id in self})
+        raise KeyError(f"no question '{key}'; an id is {' or '.join(topics)}, then -01, -02 …")
 
     def for_topic(self, name: str) -> list[Question]:
         """The questions of topic `name` (`intro`), in order; none when there is no such topic."""
@@ -54,29 +43,18 @@ class Bank(Mapping[str, Question]):
         """The questions that notebook `name` teaches, in order, without its exercises."""
         return [q for q in self.values() if q.notebook == name and not q.exercise]
 
-    def by_book(self, number: str) -> Question:
-        """The question with this number in the book ("1.05" is "1.5"); KeyError if none has it."""
-        wanted = _book_number(number)
-        for question in self.values():
-            if question.book and _book_number(question.book) == wanted:
-                return question
-        raise KeyError(f"no question has the book number {number}")
-
-
-def _book_number(number: str) -> tuple[str, ...]:
-    return tuple(part.lstrip("0") for part in number.split("."))
-
 
 @lru_cache(maxsize=4)
 def load_bank(folder: Path = QUESTIONS) -> Bank:
-    """Read every question file of `folder`.
+    """Read every question file of `folder`; it may have word lists of its own.
 
     Raises BankError, which lists everything that has to be put right, file by file.
     """
-    files = sorted(path for path in Path(folder).glob("*.yaml") if path.name != WORDS_FILE)
+    files = sorted(path for path in folder.glob("*.yaml") if path.name != WORDS_FILE)
     if not files:
         raise BankError(f"{folder}: there is no question file (*.yaml) here; write one")
-    words = _load_words(Path(folder), files)
+    own = folder / WORDS_FILE
+    words = _load_words(own if own.exists() else QUESTIONS / WORDS_FILE, files)
     problems: list[str] = []
     questions = [q for path in files for q in _load_file(path, words, problems)]
     times = Counter(question.id for question in questions)
@@ -85,25 +63,22 @@ def load_bank(folder: Path = QUESTIONS) -> Bank:
     ]
     if problems:
         raise BankError("\n".join(problems))
-    return Bank(questions)
+    return Bank((question.id, question) for question in questions)
 
 
-def _load_words(folder: Path, files: list[Path]) -> Words:
-    """The word lists of the folder, else those of the course."""
-    path = folder / WORDS_FILE
-    source = path if path.exists() else QUESTIONS / WORDS_FILE
+def _load_words(path: Path, files: list[Path]) -> Words:
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
     try:
-        return Words.from_lists(yaml.load(source.read_text(encoding="utf-8"), _LOADER), texts)
+        return Words.from_lists(yaml.load(path.read_text(encoding="utf-8"), LOADER), texts)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         advice = "write lists of words, and yes, no, on, off and numbers in quotes"
-        raise BankError(f"{source.name}: cannot be read ({error}); {advice}") from error
+        raise BankError(f"{path.name}: cannot be read ({error}); {advice}") from error
 
 
 def _load_file(path: Path, words: Words, problems: list[str]) -> list[Question]:
     """The questions of one file; what is wrong with it is added to `problems`."""
     try:
-        entries = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+        entries = yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problems.append(f"{path.name}: is not YAML: {' '.join(str(error).split())}")
         return []
@@ -113,7 +88,7 @@ def _load_file(path: Path, words: Words, problems: list[str]) -> list[Question]:
     questions = []
     for number, entry in enumerate(entries, 1):
         try:
-            questions.append(_QUESTION.validate_python(entry, context={"words": words}))
+            questions.append(QUESTION.validate_python(entry, context={"words": words}))
         except ValidationError as error:
             name = entry.get("id") if isinstance(entry, dict) else None
             where = f"{path.name}: {name or f'question {number} of the file'}"
@@ -121,26 +96,26 @@ def _load_file(path: Path, words: Words, problems: list[str]) -> list[Question]:
     return questions
 
 
-_KINDS = ("short", "draw", "choice", "number", "code", "task")
-_WRITE_KIND = f"write {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
-_ADVICE = {
+KINDS = ("short", "draw", "choice", "number", "code", "task")
+WRITE_KIND = f"write {', '.join(KINDS[:-1])} or {KINDS[-1]}"
+ADVICE = {
     "missing": "is missing; write it",
     "extra_forbidden": "is no field of this kind of question; check its spelling or remove it",
-    "union_tag_not_found": f"kind: is missing; {_WRITE_KIND}",
-    "union_tag_invalid": f"kind: is none that there is; {_WRITE_KIND}",
+    "union_tag_not_found": f"kind: is missing; {WRITE_KIND}",
+    "union_tag_invalid": f"kind: is none that there is; {WRITE_KIND}",
     "too_short": "has too few entries; write at least {min_length}",
     "string_too_short": "is empty; write some text",
     "string_type": "must be text; put it in quotes",
     "list_type": "must be a list; begin each line below it with '- '",
     "string_pattern_mismatch": "does not have the right form; compare with {pattern}",
 }
-_SPEAKS_FOR_ITSELF = ("missing", "union_tag_not_found", "value_error")
 
 
 def _explain(error: dict) -> str:
     """One of pydantic's errors as a sentence: field, what to write there, what was found."""
-    parts = [part for part in error["loc"] if part not in _KINDS]
+    parts = [part for part in error["loc"] if part not in KINDS]
     field = " ".join(f"({p + 1})" if isinstance(p, int) else p for p in parts)
-    advice = _ADVICE.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
-    found = "" if error["type"] in _SPEAKS_FOR_ITSELF else f" (found: {error['input']!r:.60})"
+    advice = ADVICE.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+    clear = error["type"] in ("missing", "union_tag_not_found", "value_error")
+    found = "" if clear else f" (found: {error['input']!r:.60})"
     return f"{field + ': ' if field else ''}{advice.removeprefix('Value error, ')}{found}"

@@ -1,5 +1,5 @@
 // The face of a question, or of a guess. It draws what Python says, sends what the learner does,
-// and decides nothing. HTML that arrives here was escaped in html.py; the rest is set as text.
+// and decides nothing. HTML that arrives here was escaped in show.py; the rest is set as text.
 
 const PAUSE = 600; // ms without a key before a draft is sent
 const BROWSE = 200; // ms without an arrow key in the list before the question it stands on is opened
@@ -7,7 +7,7 @@ const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 
 function rich(tag, attributes, html) {
   const node = element(tag, attributes);
-  node.innerHTML = html; // from html.py
+  node.innerHTML = html; // from show.py
   return node;
 }
 
@@ -124,7 +124,7 @@ class Card extends View {
     const compare = element("div", { class: "wg-row", role: "group", "aria-label": "Compare", hidden: true }, ...buttons);
     const picture = element("div", { hidden: true });
     const show = button("I drew it on paper: show our picture", () => {
-      picture.innerHTML = this.card.picture; // from html.py
+      picture.innerHTML = this.card.picture; // from show.py
       picture.hidden = compare.hidden = false;
       show.hidden = true;
       buttons[0].focus();

@@ -4,9 +4,11 @@ The last layer. It asks the bank, the journal and the schedule, and shows what t
 browser's half is `card.js`.
 """
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -14,11 +16,10 @@ import traitlets
 from IPython.display import display
 from matplotlib.figure import Figure  # not pyplot, which would show a picture a second time
 
-from utils.quiz import html, schedule
+from utils.quiz import schedule, show
 from utils.quiz.bank import load_bank
-from utils.quiz.feedback import Feedback
 from utils.quiz.journal import Answer, Journal, JournalError
-from utils.quiz.questions import Question
+from utils.quiz.questions import Feedback, Question
 from utils.widgets.base import Widget, joined, show_widget
 
 HERE = Path(__file__).parent
@@ -94,7 +95,7 @@ class Quiz(Card):
         feedback = self._questions[id].check(answer)
         if feedback.outcome == "blank":
             self.journal.save_draft(id, answer)
-            headline = html.headline("blank")
+            headline = show.headline("blank")
             return self._draw(
                 id, answer, outcome="blank", headline=headline, message=feedback.message
             )
@@ -119,7 +120,7 @@ class Quiz(Card):
     def _hinted(self, id: str) -> dict:
         hints, count = self._questions[id].hints, self._hints[id]
         return {
-            "hints": [html.rich(hint) for hint in hints[:count]],
+            "hints": [show.rich(hint) for hint in hints[:count]],
             "more_hints": len(hints[count:]),
         }
 
@@ -130,8 +131,8 @@ class Quiz(Card):
             id=id,
             kind=question.kind,
             number=f"Question {place} of {len(self._questions)}",
-            text=html.rich(question.text),
-            options=[html.inline(option.text) for option in options],
+            text=show.rich(question.text),
+            options=[show.inline(option.text) for option in options],
             several=sum(option.right for option in options) > 1,
             answer=typed,
             section={
@@ -139,7 +140,7 @@ class Quiz(Card):
                 "anchor": question.section.replace(" ", "-"),
                 "label": f"{question.notebook}: {question.section}",
             },
-            picture=_picture(question),
+            picture=show.drawing(question.picture).html if question.kind == "draw" else "",
             **self._hinted(id),
             **verdict,
         )
@@ -162,7 +163,7 @@ def _label(number: int, question: Question, answer: Answer | None, draft: bool) 
     text = " ".join(question.text.replace("`", "").split())
     if len(text) > LABEL_LENGTH:
         text = text[:LABEL_LENGTH].rsplit(" ", 1)[0] + " …"
-    state = html.headline(answer.outcome).lower() if answer else "draft" if draft else ""
+    state = show.headline(answer.outcome).lower() if answer else "draft" if draft else ""
     return f"{number}. ({state}) {text}" if state else f"{number}. {text}"
 
 
@@ -174,20 +175,11 @@ def _verdict(question: Question, answer: Answer, feedback: Feedback | None) -> d
     overrules = [{"outcome": o, "label": label} for o, label in OVERRULES.items()]
     return {
         "outcome": answer.outcome,
-        "headline": html.headline(answer.outcome, answer.overruled),
-        "message": html.without_headline(feedback.message),
-        "result": html.verdict(question, answer.answer, feedback, _picture(question)),
+        "headline": show.headline(answer.outcome, answer.overruled),
+        "message": show.without_headline(feedback.message),
+        "result": show.verdict(question, answer.answer, feedback),
         "overrule": [o for o in overrules if o["outcome"] != answer.outcome],
     }
-
-
-def _picture(question: Question) -> str:
-    if question.kind != "draw":
-        return ""
-    from utils.quiz import drawings  # which loads matplotlib, and few questions need it
-
-    draw = getattr(drawings, question.picture)
-    return html.image(draw(), draw.alt)
 
 
 class Guess(Card):
@@ -216,14 +208,14 @@ class Guess(Card):
         self._draw(answer, headline="Your guess is kept.", message="Now run the next cell.")
 
     def _draw(self, answer: str = "", **verdict: str) -> None:
-        text, check = html.rich(self._prompt), "Keep my guess"
+        text, check = show.rich(self._prompt), "Keep my guess"
         known = {"id": self._key, "kind": "guess", "number": GUESS_FIRST, "text": text}
         self.draw_card(**known, answer=answer, check=check, **verdict)
 
 
 def _show(text: str, page: str = "") -> None:
     """Show what needs no kernel, as HTML and as plain text."""
-    display({"text/html": page or f"<p>{html.inline(text)}</p>", "text/plain": text}, raw=True)
+    display({"text/html": page or f"<p>{show.inline(text)}</p>", "text/plain": text}, raw=True)
 
 
 def quiz(name: str) -> None:
@@ -242,7 +234,7 @@ def your_turn(id: str) -> None:
 
 def ask(name: str, questions: Sequence[Question]) -> None:
     """Ask these questions on a card that a screen reader calls `name`."""
-    text, page = html.static_text(questions), html.static_html(questions)
+    text, page = show.static_text(questions), show.static_html(questions)
     show_widget(Quiz(name, questions), text, page)
 
 
@@ -270,7 +262,7 @@ def _nothing_due(following: datetime | None) -> str:
 def guess(key: str, prompt: str) -> None:
     """Ask for a guess before the cell that answers it; `guesses` shows it again in the recap."""
     sentence = f"{GUESS_FIRST}: {prompt} (Run this cell to write your guess down.)"
-    show_widget(Guess(key, prompt), sentence, f"<p>{html.inline(sentence)}</p>")
+    show_widget(Guess(key, prompt), sentence, f"<p>{show.inline(sentence)}</p>")
 
 
 def guesses(came_out: Mapping[str, tuple[str, object]]) -> pd.DataFrame:
@@ -299,7 +291,7 @@ def reveal(key: str, answer: object) -> None:
     except JournalError as error:
         made = None
         _show(str(error))
-    page, text = html.revealed(made.text if made else None, str(answer))
+    page, text = show.revealed(made.text if made else None, str(answer))
     _show(text, page)
 
 
@@ -309,9 +301,11 @@ def progress() -> None:
         counts = schedule.progress(Journal(), load_bank())
     except JournalError as error:
         return _show(str(error))
-    picture = html.png(_progress_picture(counts))
+    buffer = BytesIO()
+    _progress_picture(counts).savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    picture = b64encode(buffer.getvalue()).decode()
     display({"image/png": picture, "text/plain": "The table below, as bars."}, raw=True)
-    page, text = html.progress_table(counts)
+    page, text = show.progress_table(counts)
     _show(text, page)
 
 

@@ -5,13 +5,16 @@ JupyterLab's mathematics typesetter leaves alone.
 """
 
 import base64
-import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
+from xml.etree import ElementTree
 
-from utils.quiz.feedback import Feedback
-from utils.quiz.questions import ChoiceQuestion, Question
+from markdown_it import MarkdownIt
+
+from utils.quiz.bank import QUESTIONS
+from utils.quiz.questions import LETTERS, ChoiceQuestion, Feedback, Question
 
 # What stands for an outcome: a sign and a word, so that colour is never the only difference.
 OUTCOMES = {
@@ -21,30 +24,20 @@ OUTCOMES = {
     "blank": ("○", "Nothing written"),
 }
 NO_MATHS = "mathjax_ignore tex2jax_ignore"  # the classes that MathJax 3 and 2 pass over
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 RUN_ME = "To answer here, run this cell (Shift-Enter). What you answered before comes back."
+# What the bank's texts use: paragraphs, `code`, fenced code and *emphasis*. All else is text, HTML
+# as well; a backslash too, which mathematics may begin with.
+MARKDOWN = MarkdownIt("zero").enable(["fence", "backticks", "emphasis"])
 
 
 def rich(text: str) -> str:
-    """A bank text as HTML: paragraphs, `code`, fenced code and *emphasis*; all else is escaped."""
-    parts = re.split(r"```\w*\n?(.*?)```", text.strip(), flags=re.DOTALL)
-    blocks: list[str] = []
-    for number, part in enumerate(parts):
-        if number % 2:
-            blocks.append(f"<pre><code>{escape(part.rstrip())}</code></pre>")
-        else:
-            blocks += [f"<p>{inline(p)}</p>" for p in re.split(r"\n\s*\n", part) if p.strip()]
-    return "".join(blocks)
+    """A text of the bank as HTML."""
+    return MARKDOWN.render(text)
 
 
 def inline(text: str) -> str:
-    """One line of a bank text as HTML."""
-    code_at_odd = enumerate(re.split(r"`([^`]+)`", " ".join(text.split())))
-    return "".join(f"<code>{escape(s)}</code>" if n % 2 else _emphasis(s) for n, s in code_at_odd)
-
-
-def _emphasis(text: str) -> str:
-    return re.sub(r"\*(\w[^*]*)\*", r"<em>\1</em>", escape(text))
+    """One line of a text of the bank as HTML, without a paragraph around it."""
+    return MARKDOWN.renderInline(text)
 
 
 def typed(text: str, marked: Sequence[tuple[int, int, str]] = ()) -> str:
@@ -71,33 +64,69 @@ def without_headline(message: str) -> str:
     return re.sub(r"^(Right|Part of it|Not yet|Done)\.\s*", "", message)
 
 
+@dataclass
+class Drawing:
+    """A picture with its text for who cannot see it; a cell that ends in it shows both."""
+
+    svg: bytes
+    alt: str
+
+    @property
+    def html(self) -> str:
+        """An `img` that needs no file."""
+        source = f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
+        return f'<img class="wg-picture" src="{source}" alt="{escape(self.alt)}">'
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": self.alt}
+
+
+def drawing(name: str) -> Drawing:
+    """The picture `name` of `data/questions/drawings`; its text is the file's own description."""
+    svg = (QUESTIONS / "drawings" / f"{name}.svg").read_bytes()
+    return Drawing(svg, ElementTree.fromstring(svg).findtext("{*}desc", ""))
+
+
+def question_html(question: Question) -> str:
+    """What is asked, and the options if there are any."""
+    if question.kind != "choice":
+        return rich(question.text)
+    options = "".join(f"<li>{inline(option.text)}</li>" for option in question.options)
+    return f'{rich(question.text)}<ol type="a">{options}</ol>'
+
+
+def model_answer(question: Question) -> str:
+    """The model answer; code as code."""
+    if question.kind == "code" and "```" not in question.answer:
+        return f"<pre><code>{escape(question.answer)}</code></pre>"
+    return rich(question.answer)
+
+
 def chosen_text(question: Question, answer: str) -> str:
     """An answer as a person would read it: the options for letters, "done" for a tick."""
     if question.kind == "task":
         return "done"
-    letters = re.fullmatch(r"[a-z](, [a-z])*", answer)
-    if question.kind == "choice" and letters:
-        indexes = [LETTERS.index(letter) for letter in answer.split(", ")]
-        if indexes[-1] < len(question.options):
-            return "\n".join(f"{LETTERS[i]}) {question.options[i].text}" for i in indexes)
+    if question.kind == "choice" and re.fullmatch(r"[a-z](, [a-z])*", answer):
+        options = dict(zip(LETTERS, question.options, strict=False))
+        letters = answer.split(", ")
+        if letters[-1] in options:
+            return "\n".join(f"{letter}) {options[letter].text}" for letter in letters)
     return answer
 
 
-def verdict(question: Question, answer: str, feedback: Feedback, picture: str = "") -> str:
+def verdict(question: Question, answer: str, feedback: Feedback) -> str:
     """What is shown below the verdict: the answer with its marks, and the model answer."""
-    yours = typed(chosen_text(question, answer), _marks(question, feedback))
-    yours = f'<div class="wg-code">{yours}</div>' if question.kind == "code" else yours
-    rows = [("Your answer", yours)]
+    marked = feedback.marked if question.kind in ("short", "draw") else []
+    rows = {"Your answer": typed(chosen_text(question, answer), marked)}
+    if question.kind == "code":
+        rows["Your answer"] = f'<div class="wg-code">{rows["Your answer"]}</div>'
     if question.kind == "choice":
-        rows.append(("The others", _options_explained(question, feedback.message)))
-    rows.append(("Our picture", picture))
-    rows.append(("One good answer", model_answer(question)))
-    shown = [f"<dt>{name}</dt><dd>{body}</dd>" for name, body in rows if body]
+        rows["The others"] = _options_explained(question, feedback.message)
+    if question.kind == "draw":
+        rows["Our picture"] = drawing(question.picture).html
+    rows["One good answer"] = model_answer(question)
+    shown = [f"<dt>{name}</dt><dd>{body}</dd>" for name, body in rows.items() if body]
     return f"<dl>{''.join(shown)}</dl>"
-
-
-def _marks(question: Question, feedback: Feedback) -> list[tuple[int, int, str]]:
-    return feedback.marked if question.kind in ("short", "draw") else []
 
 
 def _options_explained(question: ChoiceQuestion, message: str) -> str:
@@ -110,39 +139,14 @@ def _options_explained(question: ChoiceQuestion, message: str) -> str:
     return f'<ul class="wg-ideas">{"".join(rows)}</ul>' if rows else ""
 
 
-def model_answer(question: Question) -> str:
-    """The model answer; code as code."""
-    if question.kind == "code" and "```" not in question.answer:
-        return f"<pre><code>{escape(question.answer)}</code></pre>"
-    return rich(question.answer)
-
-
-def png(figure: object) -> str:
-    """A matplotlib figure as PNG in base64."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def image(figure: object, alt: str) -> str:
-    """A matplotlib figure as an `img` that needs no file, with its text for who cannot see it."""
-    source = f"data:image/png;base64,{png(figure)}"
-    return f'<img class="wg-picture" src="{source}" alt="{escape(alt)}">'
-
-
 def static_html(questions: Sequence[Question]) -> str:
     """All questions, readable where no kernel runs; the answers are there, folded away."""
-    items = "".join(f"<li>{_static_question(q)}</li>" for q in questions)
+    items = "".join(
+        f"<li>{question_html(question)}<details><summary>One good answer</summary>"
+        f"{model_answer(question)}</details></li>"
+        for question in questions
+    )
     return f"<p><em>{RUN_ME}</em></p><ol>{items}</ol>"
-
-
-def _static_question(question: Question) -> str:
-    options = ""
-    if question.kind == "choice":
-        listed = "".join(f"<li>{inline(o.text)}</li>" for o in question.options)
-        options = f'<ol type="a">{listed}</ol>'
-    answer = f"<details><summary>One good answer</summary>{model_answer(question)}</details>"
-    return f"{rich(question.text)}{options}{answer}"
 
 
 def static_text(questions: Sequence[Question]) -> str:
@@ -155,16 +159,10 @@ def static_text(questions: Sequence[Question]) -> str:
     return "\n".join(lines)
 
 
-def note(text: str) -> str:
-    """A sentence that stands where a widget will be, for readers without a kernel."""
-    return f'<div class="wg-static"><p>{inline(text)}</p></div>'
-
-
 def revealed(guess: str | None, answer: str) -> tuple[str, str]:
     """A guess beside what came out, as HTML and as plain text."""
     yours = f"You guessed: {guess}" if guess else "You made no guess this time; next time, try."
-    shown = typed(guess) if guess else ""
-    head = f"You guessed: {shown}" if guess else yours
+    head = f"You guessed: {typed(guess)}" if guess else yours
     # The answer may hold results of the learner's own code, so it is escaped as well.
     html = f"<p>{head}<br><b>What it is:</b> {typed(answer)}</p>"
     return html, f"{yours}\nWhat it is: {answer}"
