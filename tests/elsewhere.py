@@ -38,8 +38,8 @@ SETTINGS = {
 # What depends on no processor: these run only under another Python.
 COMPUTES_NOTHING = {
     "test_ch08", "test_chapters", "test_cleaner_files", "test_environment", "test_journal",
-    "test_quiz_bank", "test_quiz_commands", "test_quiz_feedback", "test_schedule", "test_run_code",
-    "test_texts",
+    "test_quiz_bank", "test_quiz_commands", "test_quiz_feedback", "test_quiz_show",
+    "test_run_code", "test_schedule", "test_texts",
 }  # fmt: skip
 ALWAYS = ("utils", "data", "conftest.py", "tests/conftest.py", "tests/figures",
           "tests/sanitize.cfg", "pyproject.toml", "requirements.txt")  # fmt: skip

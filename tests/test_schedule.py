@@ -1,14 +1,10 @@
-"""When questions come back, how far the learner is, and the Anki deck, read back."""
+"""When questions come back, and how far the learner is."""
 
-import sqlite3
-import zipfile
-from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import pytest
 
-from utils.quiz.anki import as_html, write_apkg
 from utils.quiz.journal import Journal
 from utils.quiz.schedule import due, next_due, overrule_review, progress, record_review
 
@@ -116,7 +112,7 @@ def test_any_time_zone(mine):
     assert days(at) == 2
 
 
-# -- progress and Anki -----------------------------------------------------------------------------
+# -- progress --------------------------------------------------------------------------------------
 
 
 def question(id, notebook="01_pet_classifier", **more):
@@ -142,73 +138,3 @@ def test_progress_by_chapter(mine):
         "due": 2,
     }
     assert counts["06_mnist"] == dict.fromkeys(counts["06_mnist"], 0) | {"questions": 1}
-
-
-def read_deck(path, folder):
-    with zipfile.ZipFile(path) as archive:
-        assert {"collection.anki2", "media"} <= set(archive.namelist())
-        archive.extract("collection.anki2", folder)
-    with closing(sqlite3.connect(folder / "collection.anki2")) as db:
-        notes = db.execute("SELECT guid, mid, flds, tags FROM notes").fetchall()
-        cards = db.execute("SELECT did FROM cards").fetchall()
-    fields = {row[2].split("\x1f")[0]: row[2].split("\x1f") for row in notes}
-    return fields, {row[2].split("\x1f")[0]: row[:2] for row in notes}, cards, notes
-
-
-def test_deck_is_read_back(tmp_path):
-    questions = [
-        question("intro-01"),
-        question("intro-02", text="Is 1 < 2 & `a<b>`?", answer="<script>alert(1)</script>\nYes."),
-        question("intro-03", text="Run:\n```python\nif a < b:\n    print(1)\n```\nWhat comes?"),
-        question("intro-04", kind="task"),
-        question("intro-05", kind="choice", options=[SimpleNamespace(text="a <b>")]),
-        question("mnist-01", "06_mnist", answer="{{c1::no cloze}} \\(x\\) $x$"),
-    ]
-    assert write_apkg(questions, tmp_path / "new" / "course.apkg") == 5
-    fields, _, cards, notes = read_deck(tmp_path / "new" / "course.apkg", tmp_path)
-    assert sorted(fields) == ["intro-01", "intro-02", "intro-03", "intro-05", "mnist-01"]
-    assert len({did for (did,) in cards}) == 2 and len(cards) == 5
-    assert fields["intro-02"][1] == "Is 1 &lt; 2 &amp; <code>a&lt;b&gt;</code>?"
-    assert fields["intro-02"][2] == "&lt;script&gt;alert(1)&lt;/script&gt;<br>Yes."
-    assert fields["intro-03"][1] == (
-        "Run:<pre><code>if a &lt; b:\n    print(1)</code></pre>What comes?"
-    )
-    assert fields["intro-05"][1] == "What is intro-05?<br>- a &lt;b&gt;"
-    assert fields["intro-01"][3] == "01_pet_classifier, Loss &amp; metric"
-    assert all(" intro " in tags or " mnist " in tags for *_, tags in notes)
-
-
-def test_importing_again_updates(tmp_path):
-    write_apkg([question("intro-01"), question("intro-02")], tmp_path / "old.apkg")
-    write_apkg([question("intro-02", text="Better?"), question("intro-03")], tmp_path / "new.apkg")
-    _, old, old_cards, _ = read_deck(tmp_path / "old.apkg", tmp_path)
-    fields, new, new_cards, _ = read_deck(tmp_path / "new.apkg", tmp_path)
-    assert old["intro-02"] == new["intro-02"] and fields["intro-02"][1] == "Better?"
-    assert new["intro-03"][0] not in {guid for guid, _ in old.values()}
-    assert set(old_cards) == set(new_cards)
-
-
-def test_deck_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    path = tmp_path / "course.apkg"
-    write_apkg([question("intro-01")], path)
-    before = path.read_bytes()
-    with pytest.raises(AttributeError):
-        write_apkg([SimpleNamespace(id="broken", kind="short")], path)
-    (tmp_path / "course.apkg.part").mkdir()
-    with pytest.raises(OSError):
-        write_apkg([question("intro-02")], path)
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("", ""),
-        ("a\n\nb", "a<br><br>b"),
-        ("```\nx\n```", "<pre><code>x</code></pre>"),
-        ("```\nx", "```<br>x"),
-        ("`<`>`", "<code>&lt;</code>&gt;`"),
-    ],
-)
-def test_html(text, shown):
-    assert as_html(text) == shown

@@ -1,4 +1,4 @@
-"""Questionnaires, lowest first: match, questions, bank · journal, schedule · show, anki · widget."""
+"""Questionnaires: match, questions, bank · journal, schedule · show, anki · widget, lowest first."""
 
 from utils.quiz.bank import load_bank
 

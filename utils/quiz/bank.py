@@ -7,6 +7,7 @@ from typing import Annotated
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from utils.common import CourseError
 from utils.paths import DATA
@@ -111,7 +112,7 @@ ADVICE = {
 }
 
 
-def _explain(error: dict) -> str:
+def _explain(error: ErrorDetails) -> str:
     """One of pydantic's errors as a sentence: field, what to write there, what was found."""
     parts = [part for part in error["loc"] if part not in KINDS]
     field = " ".join(f"({p + 1})" if isinstance(p, int) else p for p in parts)

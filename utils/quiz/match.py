@@ -118,11 +118,13 @@ def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None)
     answer, vocabulary = answer[:LONGEST_READ], vocabulary or {}
     tokens: list[Token] = []
     sentence = clause = reach = 0
-    for match, following in pairwise([*TOKEN.finditer(answer), None]):
+    matches = list(TOKEN.finditer(answer))
+    next_words = [(match["word"] or "").lower() for match in matches[1:]]
+    for match, next_word in zip(matches, [*next_words, ""], strict=False):
+        start, end = match.span()
         word = match[0].lower().replace("’", "'")  # noqa: RUF001 (typed by phones)
         if word[0].isdigit():
             word = word.replace(",", ".")
-        next_word = following[0].lower() if following and following["word"] else ""
         denies = word in words.negations or word.endswith("n't")
         if word in ("instead", "rather"):
             denies = next_word in ("of", "than")
@@ -137,12 +139,12 @@ def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None)
             answers_no = word == "no" and (opens or not next_word or next_word in words.small)
             only = next_word in ("only", "just", "merely", "necessarily")
             reach = 0 if answers_no or only else NEGATION_REACH
-            itself = {words.meaning(word): match.end()}
-            tokens.append(Token(word, *match.span(), itself, sentence, clause, negation=True))
+            itself = {words.meaning(word): end}
+            tokens.append(Token(word, start, end, itself, sentence, clause, negation=True))
         elif word not in words.small:
             word, meaning = _respelt(word, words, vocabulary)
-            meanings = {meaning: match.end()}
-            tokens.append(Token(word, *match.span(), meanings, sentence, clause, negated=reach > 0))
+            denied = reach > 0
+            tokens.append(Token(word, start, end, {meaning: end}, sentence, clause, negated=denied))
             reach -= 1
     for token, after in pairwise(tokens):
         if answer[token.end : after.start] in (" ", "-", "_"):  # "data set" means "dataset" too
@@ -232,7 +234,8 @@ def parse(source: str, words: Words) -> Pattern:
         raise ValueError(f"'{source}' names no word to look for; write at least one")
     if sorts["?"] and not whole:
         raise ValueError(f"'{source}' has '?' without '='; what may also be said needs no mention")
-    return Pattern(source, *(tuple(elements) for elements in sorts.values()), whole)
+    needed, banned, optional = map(tuple, sorts.values())
+    return Pattern(source, needed, banned, optional, whole)
 
 
 def _phrase(text: str, source: str, words: Words) -> tuple[str, ...]:

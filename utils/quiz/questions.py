@@ -148,22 +148,25 @@ class BaseQuestion(Strict):
 # -- the kinds -------------------------------------------------------------------------------------
 
 
-class Idea(Strict):
-    """A key idea: its name, and how people say it."""
+class Statement(Strict):
+    """Something an answer may say: the ways people put it, and the topic it is said about."""
+
+    say: SomeWays
+    about: str = ""
+
+
+class Idea(Statement):
+    """A key idea."""
 
     name: Text
-    say: SomeWays
     weight: float = Field(default=1.0, gt=0)
-    about: str = ""
     beside: bool = False  # counts only if another idea is found too
 
 
-class Misconception(Strict):
+class Misconception(Statement):
     """Something people say that is not so, and what to tell them."""
 
-    say: SomeWays
     tell: Text
-    about: str = ""
     cap: Literal["wrong", "partial"] = "wrong"
 
 
@@ -180,7 +183,8 @@ class ShortQuestion(BaseQuestion):
     @cached_property
     def vocabulary(self) -> dict[str, str]:
         """The words that the patterns look for, and what they mean."""
-        ways = [*self.topics.values(), *(p.say for p in (*self.ideas, *self.misconceptions))]
+        statements: list[Statement] = [*self.ideas, *self.misconceptions]
+        ways = [*self.topics.values(), *(statement.say for statement in statements)]
         found = (pattern.vocabulary(self._words) for say in ways for pattern in say)
         return {word: meaning for words in found for word, meaning in words.items()}
 
@@ -191,9 +195,9 @@ class ShortQuestion(BaseQuestion):
             raise ValueError(
                 f"right_at is {self.right_at:g}, above all weights together ({total:g})"
             )
-        for part in (*self.ideas, *self.misconceptions):
-            if part.about and part.about not in self.topics:
-                raise ValueError(f"about: '{part.about}' is none of the topics {list(self.topics)}")
+        for about in [s.about for s in self.ideas] + [s.about for s in self.misconceptions]:
+            if about and about not in self.topics:
+                raise ValueError(f"about: '{about}' is none of the topics {list(self.topics)}")
         name, times = Counter(idea.name for idea in self.ideas).most_common(1)[0]
         if times > 1:
             raise ValueError(f"two ideas have the name '{name}'; give each its own")
@@ -243,7 +247,7 @@ class ShortQuestion(BaseQuestion):
 class DrawQuestion(ShortQuestion):
     """A sketch, compared by the learner with our picture, or described in words."""
 
-    kind: Literal["draw"]
+    kind: Literal["draw"]  # type: ignore[assignment]  # what tells the kinds apart
     picture: Text  # the name of a file in data/questions/drawings, without .svg
 
     def _check(self, answer: str) -> Feedback:
