@@ -1,4 +1,4 @@
-"""Questionnaires: match, questions, bank · journal, schedule · show, anki · widget, lowest first."""
+"""Questionnaires, lowest first: match, questions, bank · journal, schedule · show · widget."""
 
 from utils.quiz.bank import load_bank
 
