@@ -189,6 +189,7 @@ def named_chapters(names: list[str] | None, every: bool, command: str) -> list[P
 def store(names: Names = None, every: Every = False) -> None:
     """For authors: run chapters on the CPU and the sample, and store them with their outputs."""
     paths = named_chapters(names, every, "store")
+    from utils.lessons.ch00 import write_contents
     from utils.notebooks import store_chapter
 
     for path in paths:
@@ -198,6 +199,7 @@ def store(names: Names = None, every: Every = False) -> None:
             raise CourseError(f"{path.stem} was not stored.\n\n{run.failure}")
         record_seconds(path.stem, run.seconds, stored=path.resolve() in chapters())
         print(f"{path.stem}: stored after {run.seconds:.0f} s")
+    write_contents()
 
 
 @app.command("strip")

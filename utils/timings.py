@@ -16,8 +16,13 @@ def _read(path: Path) -> dict[str, float]:
         return {}
 
 
-def seconds_of(notebook: str) -> float | None:
-    """Seconds for a whole run of `notebook`: as last measured here, else as stored, else None."""
+def seconds_of(notebook: str, stored: bool = False) -> float | None:
+    """Seconds for a whole run of `notebook`: as last measured here, else as stored, else None.
+
+    `stored`: as stored in the repository, wherever this is.
+    """
+    if stored:
+        return _read(STORED).get(notebook)
     return (_read(STORED) | _read(course_cache() / "timings.json")).get(notebook)
 
 
