@@ -11,8 +11,9 @@ import statistics
 import pytest
 
 from utils.checks import STILL_TO_COME
+from utils.lessons.ch00 import GIVES, contents_table
 from utils.notebooks import PICTURES
-from utils.paths import chapters
+from utils.paths import chapter, chapters
 
 CELLS, WORDS_A_LINE, PLUMBING, GUESSES, CHECKS, MEDIAN, P90 = 70, 14, 0.3, 8, 5, 3, 7
 OTHERWISE = {"06": {"cells": 110, "words": 11}, "09": {"words": 11}, "10": {"words": 11}}
@@ -123,3 +124,10 @@ def test_each_budget_can_be_missed():
         "cells of 8 lines at the median", "8 lines at the 90th percentile", "560 guesses",
         "6 checks", "1 pictures without alternative text",
     ]  # fmt: skip
+
+
+def test_the_contents_are_those_of_the_course():
+    cells = json.loads(chapter("00").read_text(encoding="utf-8"))["cells"]
+    assert {path.stem[:2] for path in chapters()} == set(GIVES)
+    stored = next(source(cell) for cell in cells if cell["id"] == "contents")
+    assert stored == contents_table(), "type: course store 00"
