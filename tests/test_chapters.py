@@ -120,8 +120,8 @@ OTHERS = [*NOTEBOOKS.glob("apps/*.ipynb"), *ROOT.glob("utils/**/*.ipynb")]
 
 @pytest.mark.parametrize("path", [*chapters(), *sorted(OTHERS)], ids=lambda p: p.stem)
 def test_utils_is_imported_before_what_computes(path):
-    first = ast.parse(code_cells(read(path))[0].source).body
-    imports = [line for line in first if isinstance(line, ast.Import | ast.ImportFrom)]
+    first = next(cell.source for cell in code_cells(read(path)) if "import " in cell.source)
+    imports = [n for n in ast.parse(first).body if isinstance(n, ast.Import | ast.ImportFrom)]
     names = (getattr(line, "module", None) or line.names[0].name for line in imports)
     assert next(name for name in names if name != "PIL").split(".")[0] == "utils"
 
