@@ -1,6 +1,7 @@
 """Files and folders appear whole or not at all, and names cannot steer a terminal."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,31 @@ def test_a_folder_is_made_whole_or_stays_as_it_was(tmp_path):
         part.mkdir()
         raise KeyboardInterrupt
     assert [*folder.parent.iterdir()] == [folder] and (folder / "two").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_folder_is_whole_after_a_kill_at_every_rename(tmp_path, at):
+    def make(name, folder=tmp_path / "set"):
+        with made_whole(folder) as part:
+            part.mkdir()
+            (part / name).touch()
+
+    make("one")
+    before, done = Path.replace, []
+
+    def replace(path, target):
+        done.append(path)
+        if len(done) == at:
+            os._exit(9)
+        return before(path, target)
+
+    if child := os.fork():
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (9 if at < 3 else 0)
+    else:
+        Path.replace = replace
+        make("two")
+        os._exit(0)
+    with pytest.raises(ZeroDivisionError), made_whole(tmp_path / "set"):
+        1 / 0  # noqa: B018
+    assert [f.name for f in tmp_path.rglob("*")] == ["set", "one" if at < 3 else "two"]

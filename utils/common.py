@@ -53,19 +53,24 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def made_whole(path: Path) -> Iterator[Path]:
     """A free name beside `path`, to make a file or a folder there; it takes its place at the end.
 
-    After a kill or an error `path` is as it was, and what stands under the free name is removed,
-    at the latest the next time. One at a time: hold a lock where two could come.
+    After a kill or an error `path` is as it was, never in part. (Where a folder takes a folder's
+    place there is a moment between two renames; killed then, it is put back the next time.) What
+    is left over goes then too. One at a time: hold a lock where two could come.
     """
-    part = path.with_name(f".{path.name}.part")
+    part, old = (path.with_name(f".{path.name}.{end}") for end in ("part", "old"))
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove(part)
+    if old.exists() and not path.exists():
+        old.replace(path)
     try:
         yield part
-        if part.is_dir():  # which cannot be renamed onto a folder that holds something
-            _remove(path)
+        if path.is_dir():  # onto which nothing can be renamed
+            _remove(old)
+            path.replace(old)
         part.replace(path)
     finally:
         _remove(part)
+        _remove(old)
 
 
 def _remove(path: Path) -> None:

@@ -67,11 +67,11 @@ def course_cache() -> Path:
     try:
         return _own_folder("COURSE_CACHE", default, to_write=True)
     except FolderError as error:
-        return Path(_passing_cache(str(error)).name)
+        return Path(_temporary_cache(str(error)).name)
 
 
 @cache
-def _passing_cache(why: str) -> TemporaryDirectory:
+def _temporary_cache(why: str) -> TemporaryDirectory:
     print(f"{why} Until then, what could be kept there is made again each time.", file=sys.stderr)
     return TemporaryDirectory(prefix="whole-game-")
 
