@@ -51,6 +51,7 @@ class Cleaner:
         self._learned: pd.DataFrame | None = None  # the learner's probabilities, by content
         self._folds: pd.DataFrame | None = None  # out-of-fold probabilities, by content
         self._seen: list[Picture] | None = None
+        self.looks: dict[str, Look] = {}  # by file, of the pictures in the last `table`
 
     @property
     def notice(self) -> str:
@@ -187,6 +188,8 @@ class Cleaner:
         looks = looks_at(self.folder.root, pictures)
         contents = [None if look.problem else look.digest for look in looks]
         labels = [picture.label for picture in pictures]
+        files, splits = [p.file for p in pictures], [p.split for p in pictures]
+        self.looks = dict(zip(files, looks, strict=True))
 
         def known(opinions: pd.DataFrame | None) -> pd.DataFrame:
             """Probabilities for these pictures; an empty row where there are none."""
@@ -195,7 +198,6 @@ class Cleaner:
 
         folds = known(self._folds)
         learned = folds if self._learned is None else known(self._learned)
-        files, splits = [p.file for p in pictures], [p.split for p in pictures]
         table = pd.DataFrame({"file": files, "split": splits, "label": labels}, dtype=object)
         table = table.join(ranking.opinion(labels, learned)).join(ranking.judge(labels, folds))
         table["second_opinion"] = ranking.opinion(labels, folds)["prediction"]
@@ -282,16 +284,13 @@ class CleanerWidget(Widget):
         cleaner, folder, view = self.cleaner, self.cleaner.folder, self.view
         table = cleaner.table()
         view["by"] = view["by"] or ("loss" if table["loss"].notna().any() else "name")
-        rows = arranged(
-            table, view["by"], **{name: view[name] or None for name in ("only", *FILTERS)}
-        )
+        filters = {name: view[name] or None for name in FILTERS}
+        rows = arranged(table, view["by"], view["only"] or None, **filters)
         pages = max(1, math.ceil(len(rows) / PAGE))
         view["page"] = min(max(view["page"], 0), pages - 1)
         first = view["page"] * PAGE
         here = rows[first : first + PAGE]
         plan, journal = folder.plan(), folder.journal()
-        pictures = {picture.file: picture for picture in folder.pictures()}
-        looks = looks_at(folder.root, [pictures[file] for file in here["file"]])
         place = f"Pictures {first + 1} to {first + len(here)} of {len(rows)}"
         more = [f"… and {len(plan) - LISTED} more"] if len(plan) > LISTED else []
         self.page = {
@@ -300,7 +299,7 @@ class CleanerWidget(Widget):
             "page": view["page"],
             "pages": pages,
             "place": place if len(rows) else "No picture fits",
-            "rows": list(map(tile, here.itertuples(), looks)),
+            "rows": [tile(row, cleaner.looks[row.file]) for row in here.itertuples()],
             "plan": [change.problem or change.sentence for change in plan[:LISTED]] + more,
             "changes": len(plan),
             "undo": len(journal.done),
