@@ -55,13 +55,13 @@ def lost_answers(folder: Path) -> tuple[int, list[str]]:
 def clean(folder: Path, log: Path) -> None:
     """Apply, undo and redo random choices in a set, until killed."""
     chance, cleaner = random.Random(log.stem), Cleaner(folder / "bears")
-    files = cleaner.table()["file"]
+    cleaner.table()  # every picture has been looked at
     log.write_text("ready\n")
     for do in cycle(("undo", "apply", "undo", "redo")):
         if do == "apply":
-            files = chance.sample(list(cleaner.table()["file"]), 8)
-            cleaner.discard(files[:3])
-            cleaner.relabel(files[3:], chance.choice(LABELS))
+            files = chance.sample(list(cleaner.table()["file"]), 18)
+            cleaner.discard(files[:6])
+            cleaner.relabel(files[6:], chance.choice(LABELS))
         with suppress(CleanerError):  # the first time there is nothing to undo
             getattr(cleaner, do)()
 
