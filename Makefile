@@ -48,7 +48,10 @@ pins: .venv/installed  ## for authors: work out requirements.txt and environment
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
+map: .venv/installed  ## for authors: draw the parts of utils and their imports in utils/README.md
+	$(BIN)/python tests/parts.py --write
+
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures pins help
+.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures pins map help

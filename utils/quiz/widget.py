@@ -19,7 +19,7 @@ from matplotlib.figure import Figure  # not pyplot, which would show a picture a
 from utils.quiz import schedule, show
 from utils.quiz.bank import load_bank
 from utils.quiz.journal import Answer, Journal, JournalError
-from utils.quiz.questions import Feedback, Question
+from utils.quiz.questions import DrawQuestion, Feedback, Question
 from utils.widgets.base import Widget, joined, show_widget
 
 HERE = Path(__file__).parent
@@ -140,7 +140,9 @@ class Quiz(Card):
                 "anchor": question.section.replace(" ", "-"),
                 "label": f"{question.notebook}: {question.section}",
             },
-            picture=show.drawing(question.picture).html if question.kind == "draw" else "",
+            picture=(
+                show.drawing(question.picture).html if isinstance(question, DrawQuestion) else ""
+            ),
             **self._hinted(id),
             **verdict,
         )
