@@ -86,25 +86,22 @@ def test_compare_notices_a_lost_and_a_crossed_answer(predictor):
 
 
 def requests_to_run(canary):
-    """Messages by which Jupyter's clients run code or look into a kernel, and disguises of them."""
+    """Messages by which Jupyter's clients run code or look into a kernel."""
     code = f"open({str(canary)!r}, 'w').write('ran')"
     run = {"code": code, "silent": False, "store_history": False, "user_expressions": {"x": code},
            "allow_stdin": False, "stop_on_error": True}  # fmt: skip
-    yield "execute_request", "shell", run
-    yield "execute_request", "control", run
-    yield "execute_request", "stdin", run
-    yield "inspect_request", "shell", {"code": "predictor", "cursor_pos": 3, "detail_level": 1}
-    yield "complete_request", "shell", {"code": "predictor.", "cursor_pos": 10}
-    yield (
-        "history_request",
-        "shell",
-        {"hist_access_type": "tail", "n": 9, "output": True, "raw": True},
-    )
-    yield "is_complete_request", "shell", {"code": code}
-    yield "input_reply", "stdin", {"value": code}
+    past = {"hist_access_type": "tail", "n": 9, "output": True, "raw": True}
     evaluate = {"seq": 1, "type": "request", "command": "evaluate"}
-    yield "debug_request", "control", evaluate | {"arguments": {"expression": code}}
-    yield "create_subshell_request", "control", {}
+    return [
+        *(("execute_request", channel, run) for channel in ("shell", "control", "stdin")),
+        ("inspect_request", "shell", {"code": "predictor", "cursor_pos": 3, "detail_level": 1}),
+        ("complete_request", "shell", {"code": "predictor.", "cursor_pos": 10}),
+        ("history_request", "shell", past),
+        ("is_complete_request", "shell", {"code": code}),
+        ("input_reply", "stdin", {"value": code}),
+        ("debug_request", "control", evaluate | {"arguments": {"expression": code}}),
+        ("create_subshell_request", "control", {}),
+    ]
 
 
 async def try_to_run(server, canary):
@@ -241,35 +238,17 @@ def status(server, path, method="GET", token=True, **headers):
 
 
 PATHS = [
-    "/api/contents",
-    "/api/contents/bear_classifier.ipynb",
-    "/api/terminals",
-    "/api/kernels",
-    "/api/sessions",
-    "/api/kernelspecs",
-    "/api/config/x",
-    "/api/status",
-    "/files/bear_classifier.ipynb",
-    "/terminals/1",
-    "/lab",
-    "/tree",
-    "/voila/tree",
-    "/voila/render/bear_classifier.ipynb",
-    "/voila/api/contents",
-    "/bear_classifier.ipynb",
-    "/voila/execution/00000000-0000-0000-0000-000000000000",
-    "/../../README.md",
-    "/README.md",
-    "/voila/files/bear_classifier.ipynb",
-    "/voila/files/../../../README.md",
-    "/voila/files/%2e%2e/%2e%2e/README.md",
-    "/voila/static//etc/passwd",
+    "/api/contents", "/api/contents/bear_classifier.ipynb", "/api/terminals", "/api/kernels",
+    "/api/sessions", "/api/kernelspecs", "/api/config/x", "/api/status",
+    "/files/bear_classifier.ipynb", "/terminals/1", "/lab", "/tree", "/voila/tree",
+    "/voila/render/bear_classifier.ipynb", "/voila/api/contents", "/bear_classifier.ipynb",
+    "/voila/execution/00000000-0000-0000-0000-000000000000", "/../../README.md", "/README.md",
+    "/voila/files/bear_classifier.ipynb", "/voila/files/../../../README.md",
+    "/voila/files/%2e%2e/%2e%2e/README.md", "/voila/static//etc/passwd",
     "/voila/static/../../../../../../../../../../etc/passwd",
-    "/voila/templates/course/static/../page.css",
-    "/voila/templates/../static/x",
-    "/voila/labextensions/../../../etc/passwd",
-    "/voila/api/themes/../../../../etc/passwd",
-]
+    "/voila/templates/course/static/../page.css", "/voila/templates/../static/x",
+    "/voila/labextensions/../../../etc/passwd", "/voila/api/themes/../../../../etc/passwd",
+]  # fmt: skip
 
 
 def test_nothing_but_the_page_is_served(server):
