@@ -361,9 +361,9 @@ def test_choices_apply_undo_and_history(bears):
     assert on_disk(bears) == before and len(again.pending()) == 2
     again.redo()
     assert on_disk(bears) == after
-    discarded = ["black/black_0.jpg", "discard", "black", None]
+    discarded = ["black/black_0.jpg", "discard", "black", ""]
     relabelled = ["black/black_2.jpg", "relabel", "black", "polar"]
-    assert cleaner.history().drop(columns="at").to_numpy().tolist() == [
+    assert cleaner.history().drop(columns="at").fillna("").to_numpy().tolist() == [
         [did, *what]
         for did in ("apply", "undo", "redo")
         for what in (

@@ -176,7 +176,7 @@ class Cleaner:
 
     def history(self) -> pd.DataFrame:
         """Everything done to a file, oldest first."""
-        return pd.DataFrame(self.folder.journal().history, columns=HISTORY, dtype=object)
+        return pd.DataFrame(self.folder.journal().history, columns=HISTORY)
 
     def show(self) -> None:
         """Show the widget in a notebook."""
