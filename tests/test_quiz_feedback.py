@@ -57,6 +57,7 @@ def test_model_answer_is_right(id):
 @pytest.mark.parametrize("id", BANK)
 def test_cases(id):
     """Right in other words, half, and plausible but wrong."""
+    assert id in CASES, f"write answers to {id} into a file of tests/quiz_cases"
     kinds = {"short", "draw", "choice"}
     wanted = ("right", "partial", "wrong") if BANK[id].kind in kinds else ("right", "wrong")
     options = [option for option in getattr(BANK[id], "options", []) if option.right]
