@@ -48,7 +48,7 @@ class CodeResult:
 
 
 def run_code(
-    source: str, checks: list[str], seconds: float = 5.0, megabytes: int = 512
+    source: str, checks: list[str], seconds: float = 10.0, megabytes: int = 512
 ) -> CodeResult:
     """Run `source`, then each of `checks` in its namespace, in a process of its own.
 
