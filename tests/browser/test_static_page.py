@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from utils.notebooks import tidy
 from utils.quiz import load_bank, widget
+from utils.widgets import base
 
 NOTEBOOK = "01_pet_classifier"
 
@@ -19,11 +20,12 @@ def stored_page(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
 
     def make() -> str:
         shown: list[dict] = []
-        monkeypatch.setattr(widget, "display", lambda data, **_: shown.append(data))
+        for module in (widget, base):
+            monkeypatch.setattr(module, "display", lambda data, **_: shown.append(data))
         widget.quiz(NOTEBOOK)
         widget.guess("static", "How many?")
         widget.reveal("static", "three")
-        cell = nbformat.v4.new_code_cell(f"quiz({NOTEBOOK!r})", execution_count=1)
+        cell = nbformat.v4.new_code_cell(f"quiz({NOTEBOOK!r})", execution_count=1, id="quiz")
         cell.outputs = [nbformat.v4.new_output("display_data", data=data) for data in shown]
         notebook = tidy(nbformat.v4.new_notebook(cells=[cell]))
         return HTMLExporter(template_name="basic").from_notebook_node(notebook)[0]
