@@ -60,7 +60,7 @@ def test_first_model_then_an_upload(
     cells.nth(train).scroll_into_view_if_needed()
     shot("chapter_01_trained")
 
-    ask = find(sources, "ask_for_picture(")
+    ask = find(sources, "ch01.ask_for_picture(")
     go_to_cell(page, ask)
     page.keyboard.press("Control+Enter")
     wait_until_run(cells.nth(ask), 20_000)

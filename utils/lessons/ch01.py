@@ -1,12 +1,28 @@
-"""Chapter 01: a place to drop a picture of one's own, and what the model takes it for."""
+"""Chapter 01: what the frozen body sees, heads trained on that, and a picture of one's own."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from fastai.callback.hook import hook_outputs
+from fastai.data.core import TfmdDL
 from fastai.learner import Learner
+from fastai.torch_core import default_device, show_image
 from fastai.vision.core import PILImage
 from PIL import Image
+from scipy.stats import binomtest
+from torch import Tensor, nn
 
 from utils.app.dropzone import DropZone
 from utils.app.predictor import Prediction
+from utils.models import GENERAL
 from utils.widgets.base import show_widget
+
+RATE, SLOW = 5e-3, 1e-3  # learning rates of a head: to be good soon, and to be watched
 
 
 def ask_for_picture(learn: Learner, names: dict[str, str]) -> None:
@@ -24,3 +40,171 @@ def ask_for_picture(learn: Learner, names: dict[str, str]) -> None:
         return Prediction(labels[number], bars, True, True, 0.0, sentence)  # sure, in domain
 
     show_widget(DropZone(answer), "Run this cell (Shift-Enter) to choose a picture of your own.")
+
+
+def share_with_interval(wrong: int, of: int) -> dict[str, object]:
+    """`wrong` of `of` as a row of a table: the share, and where it may well lie (95 %, Wilson)."""
+    low, high = binomtest(wrong, of).proportion_ci(method="wilson")
+    return {"wrong": wrong, "of": of, "error": wrong / of, "from": low, "to": high}
+
+
+def errors_on(
+    learn: Learner, sets: dict[str, Sequence[Path]], measured: dict[str, tuple[int, int]]
+) -> pd.DataFrame:
+    """How many pictures of each of `sets` the model gets wrong; none, no row.
+
+    The labels are read off the files' names, as in training. `measured` holds rows that were
+    counted elsewhere: wrong, and of how many.
+    """
+    rows = {name: share_with_interval(*counts) for name, counts in measured.items()}
+    for name, files in sets.items():
+        if files:
+            with learn.no_bar(), learn.no_logging():
+                shares, labels = learn.get_preds(dl=learn.dls.test_dl(files, with_labels=True))
+            rows[name] = share_with_interval(int((shares.argmax(1) != labels).sum()), len(labels))
+    return pd.DataFrame(rows).T.astype({"wrong": int, "of": int}).round(3)
+
+
+def parameters_of(learn: Learner) -> dict[str, Tensor]:
+    """A copy of all parameters as they are now, by name."""
+    named = learn.model.named_parameters()
+    return {name: p.detach().cpu().clone().as_subclass(Tensor) for name, p in named}
+
+
+def how_far(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, float]:
+    """The largest change of a parameter in each of the three parts of the network."""
+    moved: dict[str, float] = {}
+    for name, parameter in after.items():
+        late = int(name.split(".")[1]) >= GENERAL
+        part = "body, layers 9 to 11" if late else "body, layers 1 to 8"
+        part = "head" if name.startswith("1.") else part
+        step = (parameter - before[name]).abs().max().item()
+        moved[part] = max(step, moved.get(part, 0))
+    return moved
+
+
+@torch.no_grad()
+def responses(body: nn.Sequential, batches: TfmdDL, layers: Sequence[int]) -> list[Tensor]:
+    """How strongly each channel of these layers answers to each picture: `(pictures, channels)`."""
+    body.to(default_device()).eval()
+    means = []
+    for batch in batches:
+        with hook_outputs([body[layer] for layer in layers]) as hooks:
+            body(batch[0])
+        means.append([hook.stored.mean((2, 3)).cpu().as_subclass(Tensor) for hook in hooks])
+    return [torch.cat(layer) for layer in zip(*means, strict=True)]
+
+
+def steps_of_a_head(
+    inputs: Tensor, labels: Tensor, steps: int, seed: int, bs: int, lr: float
+) -> Iterator[nn.Linear]:
+    """A new head as it is at random, and after each step of training it on `bs` pictures."""
+    torch.manual_seed(seed)
+    head = nn.Linear(inputs.shape[1], 2)
+    optimiser = torch.optim.Adam(head.parameters(), lr=lr)
+    yield head
+    for _ in range(steps):
+        batch = torch.randperm(len(inputs))[:bs]
+        loss = F.cross_entropy(head(inputs[batch]), labels[batch].long())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        yield head
+
+
+def train_head(inputs: Tensor, labels: Tensor, seed: int, steps: int = 40) -> nn.Linear:
+    """A new head, trained on what the frozen body gives for some pictures, 16 at a time."""
+    *_, head = steps_of_a_head(inputs, labels, steps, seed, 16, RATE)
+    return head
+
+
+@torch.no_grad()
+def is_wrong(head: nn.Linear, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Which of the pictures the head gets wrong."""
+    return head(inputs).argmax(1) != labels.long()
+
+
+def watch_a_head(
+    inputs: Tensor, told: Tensor, others: Tensor, truth: Tensor, seed: int, steps: int = 200
+) -> pd.DataFrame:
+    """Train a head on all of `inputs` at every step, labelled as `told`; its losses before each.
+
+    `training` is the loss on them, `validation` and `error` those on `others`; `as_told` says which
+    of `inputs` it calls what it was told.
+    """
+    rows = []
+    for head in steps_of_a_head(inputs, told, steps, seed, len(inputs), SLOW):
+        with torch.no_grad():
+            training = F.cross_entropy(head(inputs), told.long()).item()
+            validation = F.cross_entropy(head(others), truth.long()).item()
+        wrong, as_told = is_wrong(head, others, truth), ~is_wrong(head, inputs, told)
+        rows.append((training, validation, wrong.float().mean().item(), as_told))
+    return pd.DataFrame(rows, columns=["training", "validation", "error", "as_told"])
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def fall_and_rise(curves: Sequence[pd.DataFrame]) -> None:
+    """Training and validation loss of several trainings, and strongly drawn their means."""
+    _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+    mean = pd.concat(curves).groupby(level=0).mean(numeric_only=True)
+    for curve, width, strength in [*((c, 0.7, 0.4) for c in curves), (mean, 2.4, 1.0)]:
+        axes.plot(curve.training, color="#0072B2", lw=width, alpha=strength, ls="--")
+        axes.plot(curve.validation, color="#D55E00", lw=width, alpha=strength)
+    turn, last = mean.validation.idxmin(), mean.iloc[-1]
+    axes.plot(turn, mean.validation[turn], "v", color="black", ms=8)
+    axes.annotate("lowest", (turn, mean.validation[turn]), (turn - 4, 0.08), fontsize=9)
+    axes.text(len(mean), last.validation, " validation", color="#D55E00")
+    axes.text(len(mean), last.training, " training", color="#0072B2")
+    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+@torch.no_grad()
+def channels_beside(picture: Tensor, body: nn.Sequential, layer: int, most: int = 6) -> None:
+    """A picture, and where the channels of a layer that vary most over it answer to it."""
+    with hook_outputs([body[layer]], cpu=True) as hooks:
+        body(picture[None].to(default_device()))
+    maps = hooks.stored[0][0]
+    chosen = maps.std((1, 2)).argsort(descending=True)[:most]
+    _, axes = plt.subplots(1, most + 1, figsize=(9, 1.7), layout="constrained")
+    show_image(picture.cpu() * 0.5 + 0.5, ctx=axes[0], title="picture")
+    for place, number in zip(axes[1:], chosen.tolist(), strict=True):
+        show_image(maps[number], ctx=place, cmap="viridis", title=str(number))
+
+
+def most_and_least(files: Sequence[Path], answers: Tensor, of_each: int = 5) -> None:
+    """The pictures that a channel answers to most strongly, and below them those it hardly does."""
+    order = answers.argsort(descending=True).tolist()
+    shown = [*order[:of_each], *order[-of_each:]]
+    _, axes = plt.subplots(2, of_each, figsize=(7.5, 3.4), layout="constrained")
+    for place, number in zip(axes.flat, shown, strict=True):
+        show_image(PILImage.create(files[number]).resize((128, 128)), ctx=place)
+        title = f"{files[number].stem.rsplit('_', 1)[0]}\n{answers[number]:.1f}"
+        place.set_title(title, fontsize=8)
+
+
+# --- sounds ---------------------------------------------------------------------------------------
+
+RATE_OF_SOUND = 8000  # numbers a second
+WHISTLES = {
+    "slide": lambda t, start: 1 - t,
+    "siren": lambda t, start: 0.5 + 0.5 * np.sin(18 * t + 3 * start),
+    "trill": lambda t, start: (8 * t + start) % 2 > 1,
+}
+
+
+def whistle(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """A fifth of a second of a whistle in noise; its pitch and range vary."""
+    t = np.linspace(0, 1, RATE_OF_SOUND // 5)
+    pitch = rng.uniform(800, 1600) + rng.uniform(500, 1200) * WHISTLES[kind](t, rng.uniform(0, 2))
+    return np.sin(2 * np.pi * np.cumsum(pitch) / RATE_OF_SOUND) + rng.normal(0, 0.6, len(t))
+
+
+def spectrogram(sound: np.ndarray) -> PILImage:
+    """A sound as a picture: time to the right, pitch upwards, brightness for loudness."""
+    window = torch.hann_window(128)
+    spectrum = torch.stft(Tensor(sound), 128, 32, window=window, return_complex=True)
+    loudness = spectrum.abs().log1p().flip(0)
+    return PILImage.create((255 * loudness / loudness.max()).byte().numpy())
