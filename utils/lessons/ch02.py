@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -16,15 +17,20 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.data.transforms import get_image_files
-from fastai.torch_core import to_np
+from fastai.data.transforms import ToTensor, get_image_files
+from fastai.torch_core import default_device, show_images, to_np
+from fastai.vision.core import PILImage
+from fastcore.basics import noop
 from fastcore.foundation import L
 from fastcore.net import urljson, urlread
 from fastcore.parallel import parallel
 from PIL import Image, ImageDraw
+from scipy.stats import binomtest
+from torch import Tensor, nn
 
 from utils.common import CourseError, listed, made_whole, text_of
 from utils.images import ORIENTATION, SUFFIXES, check_images, open_image
@@ -113,6 +119,15 @@ GONE = "gone.jpg"  # an address that leads nowhere
 # --- a small web ----------------------------------------------------------------------------
 
 
+def to_gather(parts: Path) -> Path:
+    """The folder to gather from: `parts/train`, or all there is where that has one of a label."""
+    labels = Counter(file.parent.name for file in get_image_files(parts / "train"))
+    if min(labels.values(), default=2) > 1:
+        return parts / "train"
+    print("note: so few pictures that those of the exam are gathered too: it is no exam then.")
+    return parts
+
+
 class PageHandler(BaseHTTPRequestHandler):
     """Serves the pages of a `PictureServer`, and nothing else."""
 
@@ -121,6 +136,7 @@ class PageHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Send the page with this path, 404 where there is none."""
         page = self.server.pages.get(self.path)
+        self.server.asked.append(self.path)
         if page is None:
             return self.send_error(404)
         data = page if isinstance(page, bytes) else page.read_bytes()
@@ -139,7 +155,8 @@ class PictureServer(ThreadingHTTPServer):
     `urls` has the addresses by label, `untidy` those among them of awkward files: nine pictures
     are there in an untidy form instead of their own (`UNTIDY`), and three files that are of no
     use and an address that leads nowhere come on top. Serves these and nothing else, from its
-    creation until `stop()`. Raises `GatherError` for a folder without pictures.
+    creation until `stop()`, and keeps account of what was `asked` for. Raises
+    `GatherError` for a folder without pictures.
     """
 
     daemon_threads = True
@@ -155,6 +172,7 @@ class PictureServer(ThreadingHTTPServer):
         stamps = [(f.relative_to(folder).as_posix(), f.stat().st_mtime_ns) for f in files]
         self.root = short_hash(stamps)
         self.pages: dict[str, Path | bytes | None] = {}
+        self.asked: list[str] = []  # each path that somebody asked for
         self.urls: dict[str, list[str]] = {file.parent.name: [] for file in files}
         self.untidy: list[str] = []
         own = {label: [f for f in files if f.parent.name == label] for label in self.urls}
@@ -436,3 +454,120 @@ def printed_by(action: Callable[[], object], folder: Path, called: str) -> str:
     except Exception as error:  # whatever it is: it is to be read, not handled
         printed.write(f"\n{type(error).__name__}: {error}")
     return printed.getvalue().replace(str(folder), called)
+
+
+# --- pictures of it -------------------------------------------------------------------------
+
+
+def read_and_meant(files: list[Path]) -> None:
+    """Each file as fastai reads it, above what it is meant to look like."""
+    show = [reader(f).to_thumb(110) for reader in (PILImage.create, open_image) for f in files]
+    show_images(show, nrows=2, figsize=(9, 2.9))
+    axes = framed()
+    for axis, file in zip(axes, files, strict=False):
+        axis.set_title(file.stem.replace("_", "\n"), fontsize=8)
+    for axis, label in zip(axes[:: len(files)], ("fastai\nreads", "meant"), strict=True):
+        axis.text(-0.1, 0.5, label, transform=axis.transAxes, ha="right", va="center")
+
+
+def rows_of_pictures(rows: dict[str, list[Path]]) -> None:
+    """A row of pictures for each label."""
+    show = [PILImage.create(file).to_thumb(120) for files in rows.values() for file in files]
+    titles = [label for label, files in rows.items() for _ in files]
+    show_images(show, nrows=len(rows), titles=titles, figsize=(9, 1.4 * len(rows)))
+
+
+def titled(pictures: dict[str, Image.Image | torch.Tensor], height: float = 1.9) -> None:
+    """The pictures in a row, each with its name above it and a frame that shows where it ends."""
+    show_images(pictures.values(), titles=list(pictures), figsize=(9, height))
+    framed()
+
+
+def framed() -> list[plt.Axes]:
+    """A frame around each picture of the figure, which shows where it ends."""
+    for axis in plt.gcf().axes:
+        axis.set(xticks=[], yticks=[])
+        axis.set_axis_on()
+    return plt.gcf().axes
+
+
+# --- many heads on a frozen body ------------------------------------------------------------
+
+
+def seen_by(
+    body: nn.Module, files: Iterable[Path], way: Callable, change: Callable = noop
+) -> Tensor:
+    """What a frozen body makes of each picture, resized one way and then changed: 1,280 numbers."""
+    to_numbers, device = ToTensor(), default_device()
+    pictures = [to_numbers(way(PILImage.create(file), split_idx=1)) for file in files]
+    batches = torch.stack(pictures).as_subclass(Tensor).split(16)
+    body = body.eval().to(device, memory_format=torch.channels_last)
+    with torch.no_grad():
+        outs = [body(2 * change(batch.to(device) / 255) - 1) for batch in batches]
+    return torch.cat([out.mean((2, 3)).cpu() for out in outs])
+
+
+class Heads:
+    """Twenty heads for three labels, say: one layer each, trained at the same time.
+
+    Each sets another random fifth of the pictures aside (`aside`, a row a head) and begins with
+    other numbers. With the same seed, head n has the same fifth and the same beginning, whatever
+    it is trained on.
+    """
+
+    def __init__(self, variants: list[Tensor], labels: Tensor, n: int = 20, seed: int = 1) -> None:
+        """Train; in each of the 40 steps one of a picture's variants is drawn by lot."""
+        lot = torch.Generator().manual_seed(seed)
+        every, self.n = torch.stack(variants), n
+        many, classes = len(labels), int(labels.max()) + 1
+        self.mean, self.spread = every.mean((0, 1)), every.std((0, 1)) + 0.05
+        self.aside = torch.rand(n, many, generator=lot).argsort(1) >= int(0.8 * many)
+        self.weight = torch.randn(every.shape[-1], n * classes, generator=lot).mul_(0.01)
+        steps = torch.optim.Adam([self.weight.requires_grad_()], lr=1e-3)
+        for _ in range(40):
+            drawn = torch.randint(len(variants), (many,), generator=lot)
+            says = self.scores(every[drawn, torch.arange(many)]).log_softmax(-1)
+            loss = -says[:, torch.arange(many), labels].masked_fill(self.aside, 0).sum() / many
+            steps.zero_grad()
+            loss.backward()
+            steps.step()
+
+    def scores(self, seen: Tensor) -> Tensor:
+        """A number for each head, picture and label."""
+        every = (seen - self.mean) / self.spread @ self.weight
+        return every.view(len(seen), self.n, -1).transpose(0, 1)
+
+    def __call__(self, seen: Tensor) -> Tensor:
+        """The label that each head (a row) gives each picture (a column)."""
+        with torch.no_grad():
+            return self.scores(seen).argmax(-1)
+
+
+def row_by_row(mistakes: pd.DataFrame, of: int) -> None:
+    """Mistakes of many heads in each column: a grey line a head, a black line for their means."""
+    axis = mistakes.T.plot(figsize=(6, 2.8), color="0.7", lw=0.8, marker=".", legend=False)
+    mistakes.mean().plot(ax=axis, color="black", lw=2, marker="o", ms=8)
+    axis.set(ylim=(0, None), ylabel=f"mistakes of {of}", xticks=range(mistakes.shape[1]))
+
+
+def compared(first: Iterable[float], second: Iterable[float]) -> pd.Series:
+    """The means of two columns, and in how many rows the first is smaller, the same, larger."""
+    one, two = np.array(first), np.array(second)
+    counts = [(one < two).sum(), (one == two).sum(), (one > two).sum()]
+    values = [round(float(one.mean()), 3), round(float(two.mean()), 3), *map(int, counts)]
+    return pd.Series(values, ["mean", "against", "fewer", "the same", "more"], dtype=object)
+
+
+def of_how_many(counts: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    """Mistakes, of how many, their share, and what the share could be elsewhere (95 %, Wilson)."""
+    rows = {
+        name: (
+            int(wrong),
+            of,
+            wrong / of,
+            *binomtest(int(wrong), of).proportion_ci(method="wilson"),
+        )
+        for name, (wrong, of) in counts.items()
+    }
+    columns = ["wrong", "of", "error rate", "from", "to"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(3)
