@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from utils.cleaner.folder import CleanerError
@@ -128,9 +129,10 @@ def out_of_fold(
     folds = StratifiedGroupKFold(min(FOLDS, usual.min()), shuffle=True, random_state=SEED)
     y, g = seen["label"][known].to_numpy(str), seen["group"][known]
     table = pd.DataFrame(np.nan, index=seen.index, columns=sorted(usual.index))
-    table.loc[known] = cross_val_predict(
-        model, x[known], y, groups=g, cv=folds, method="predict_proba"
-    )
+    with threadpool_limits(1):  # with more, BLAS takes 20 times as long on a matrix so small
+        table.loc[known] = cross_val_predict(
+            model, x[known], y, groups=g, cv=folds, method="predict_proba"
+        )
     return table
 
 

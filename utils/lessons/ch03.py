@@ -1,14 +1,36 @@
-"""Chapter 03: a cleaning held against the list of what was known to be wrong with the set."""
+"""Chapter 03: pictures side by side, many trainings of one recipe, and a cleaning judged."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+from tempfile import mkdtemp
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+import torch
+from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
 from fastai.data.transforms import get_image_files
+from fastai.learner import Learner
+from fastai.metrics import error_rate
+from fastai.torch_core import apply_init, set_seed
+from fastai.vision.learner import create_head
+from pandas.core.groupby import DataFrameGroupBy
+from sklearn.metrics import ConfusionMatrixDisplay
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from utils.common import CourseError
+from utils.data import DataError, dataset
+from utils.images import open_image
+from utils.models import GENERAL, late_split
+from utils.recipe import recipe
+from utils.splits import known_defects
 
 COPIES = ("duplicate", "near_duplicate")
 LABELS = ("wrong_label", "no_bear")  # what a ranking of labels can find
@@ -85,3 +107,183 @@ def hits(
 ) -> int:
     """How many of the `first` files of a ranking are on the list, as one of `kinds`."""
     return len(set(ranking[:first]) & set(known[known.defect.isin(tuple(kinds))].file))
+
+
+def list_of_faults(name: str) -> pd.DataFrame:
+    """`known_defects(name)`; for pictures of your own an empty table, and a sentence about that."""
+    known = known_defects(name)
+    if known is not None:
+        return known
+    print("There is no list of the faults of your own pictures: tables about them stay empty.")
+    return pd.DataFrame(columns=["file", "defect", "truth"], dtype=object)
+
+
+def exam_scenes() -> pd.DataFrame:
+    """What each picture of the course's exam shows and where; empty for pictures of your own."""
+    try:
+        return pd.read_csv(dataset("bears_exam") / "scenes.csv")
+    except (DataError, FileNotFoundError):
+        return pd.DataFrame(columns=["file", "kind", "place"])
+
+
+# --- pictures ---------------------------------------------------------------------------------
+
+
+def wall(
+    folder: Path, files: Iterable[str], words: Iterable[str] = (), columns: int = 8, row: str = ""
+) -> None:
+    """The pictures `files` of `folder`, numbered from 0, with `words` over each."""
+    files, words = list(files), list(words)
+    if not files:
+        return print("There are no such pictures.")
+    rows = -(-len(files) // columns)
+    figure, places = plt.subplots(
+        rows, columns, squeeze=False, figsize=(9, 1.42 * rows + 0.2), dpi=72
+    )
+    for n, place in enumerate(places.flat):
+        place.set_axis_off()
+        if n < len(files):
+            place.imshow(open_image(folder / files[n]).resize((128, 128)))
+            place.set_title(f"{n}  {words[n]}" if words else str(n), fontsize=8, pad=2)
+    figure.suptitle(row, fontsize=9)
+    figure.tight_layout(pad=0.3)
+    plt.show()
+
+
+def confusion_picture(matrix: pd.DataFrame) -> None:
+    """A confusion matrix with its counts; the darker, the more."""
+    _, place = plt.subplots(figsize=(3.3, 3.3))
+    grid = ConfusionMatrixDisplay(matrix.to_numpy(), display_labels=list(matrix.columns))
+    grid.plot(ax=place, cmap="Blues", colorbar=False)
+    place.set(xlabel="prediction", ylabel="label")
+    plt.show()
+
+
+def pairs_of_models(table: pd.DataFrame, of: int) -> None:
+    """For each seed the exam's wrong answers before and after, joined by a line."""
+    plt.figure(figsize=(6, 0.32 * len(table) + 1))
+    plt.hlines(table.index, table.after, table.before, color="0.7", zorder=1)
+    plt.scatter(
+        table.before, table.index, marker="o", facecolor="white", edgecolor="C0", label="before"
+    )
+    plt.scatter(table.after, table.index, marker="s", color="C1", label="after")
+    plt.legend(fontsize=8)
+    plt.yticks(table.index)
+    plt.xlim(0)
+    plt.xlabel(f"wrong, of the {of} pictures of the exam")
+    plt.ylabel("seed")
+    plt.show()
+
+
+# --- one recipe, trained many times -----------------------------------------------------------
+
+
+class HalfWay:
+    """What the fixed layers make of a learner's pictures: looked at once, trained on many times.
+
+    `fine_tune` never changes the first layers of the body, so without augmentation they make the
+    same of a picture each time. The rest of the recipe can start from that.
+    """
+
+    def __init__(self, learn: Learner) -> None:
+        """Let the fixed layers of `learn`, which is not trained yet, look at all its pictures."""
+        self.learn, body = learn, learn.model[0]
+        body.to(memory_format=torch.channels_last)
+        self.late = deepcopy(body[GENERAL:])
+        self.how = recipe([*learn.dls.train_ds.items, *learn.dls.valid_ds.items], quiet=True)
+        with torch.random.fork_rng():  # as if nothing had been looked at
+            (pictures, self.labels), self.exam = map(self._look, (0, 1))
+        names = [file.name for file in learn.dls.train_ds.items]
+        self.pictures = dict(zip(names, pictures, strict=True))
+
+    @torch.no_grad()
+    def _look(self, part: int) -> tuple[list[Tensor], list[Tensor]]:
+        dl = self.learn.dls[part].new(shuffle=False, drop_last=False)
+        body = self.learn.model[0][:GENERAL].to(dl.device).eval()
+        seen = [(body(x).as_subclass(Tensor).cpu(), y.as_subclass(Tensor).cpu()) for x, y in dl]
+        return [row for x, _ in seen for row in x], [row for _, y in seen for row in y]
+
+    def _loaders(self, pictures: Iterable[Tensor], labels: Iterable[Tensor]) -> DataLoaders:
+        train, exam = list(zip(pictures, labels, strict=True)), list(zip(*self.exam, strict=True))
+        dls = DataLoaders(
+            DataLoader(train, bs=self.how.bs, shuffle=True, drop_last=True),
+            DataLoader(exam, bs=4 * self.how.bs),
+            device=self.learn.dls.device,
+        )
+        dls.train.rng = self.learn.dls.train.rng  # so the order is the same, too
+        return dls
+
+    def _learner(self, dls: DataLoaders, layers: nn.Sequential) -> Learner:
+        loss = self.learn.loss_func
+        return Learner(dls, layers, loss, splitter=late_split, metrics=error_rate)
+
+    def rest(self) -> Learner:
+        """A learner of the other layers. They are those of the whole learner, which learns too."""
+        body, head = self.learn.model
+        dls = self._loaders(self.pictures.values(), self.labels)
+        return self._learner(dls, nn.Sequential(body[GENERAL:], head))
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The class number of each picture of the exam."""
+        return np.array([int(label) for label in self.exam[1]])
+
+    def shares_after_training(self, labels: Mapping[str, str], seed: int) -> np.ndarray:
+        """Train on the pictures in `labels`, name → label, from the beginning; see `exam_shares`.
+
+        Pictures that were not looked at are left out.
+        """
+        set_seed(seed, reproducible=True)
+        names, classes = [name for name in labels if name in self.pictures], self.learn.dls.vocab
+        head = create_head(self.late[-2].out_channels, len(classes))
+        apply_init(head, nn.init.kaiming_normal_)
+        numbers = torch.tensor([classes.o2i[labels[name]] for name in names])
+        dls = self._loaders([self.pictures[name] for name in names], numbers)
+        dls.train.rng = Random(seed)
+        learn = self._learner(dls, nn.Sequential(deepcopy(self.late), head))
+        with learn.no_bar(), learn.no_logging():
+            learn.fine_tune(self.how.epochs, self.how.lr)
+            return exam_shares(learn)
+
+    @torch.no_grad()
+    def described(self) -> pd.DataFrame:
+        """1,280 numbers for each picture to learn from, by name: the body as it was before."""
+        x = torch.stack([*self.pictures.values()]).to(memory_format=torch.channels_last)
+        rows = self.late.cpu().eval()(x).mean((2, 3))
+        return pd.DataFrame(normalize(rows).numpy(), index=[*self.pictures])
+
+
+def exam_shares(learn: Learner) -> np.ndarray:
+    """The probabilities that `learn` gives: a row for each picture of its exam."""
+    with learn.no_bar(), learn.no_logging():
+        return learn.get_preds()[0].numpy()
+
+
+def labels_in(folder: Path) -> dict[str, str]:
+    """The name of each picture in a set → the class folder it lies in."""
+    return {name: file.parent.name for name, file in files_by_name(folder).items()}
+
+
+def practice_copy(root: Path, each: int) -> Path:
+    """A throw-away folder with the first `each` pictures of each class of `root`."""
+    practice = Path(mkdtemp()) / "practice"
+    for label in sorted(path for path in root.iterdir() if path.is_dir()):
+        (practice / label.name).mkdir(parents=True)
+        for file in sorted(get_image_files(label))[:each]:
+            shutil.copyfile(file, practice / label.name / file.name)
+    return practice
+
+
+def perfect_labels(labels: Mapping[str, str], known: pd.DataFrame) -> dict[str, str]:
+    """Name → label as they were gathered, with every fault of the list mended."""
+    faults = {Path(row.file).name: row for row in known[known.defect.isin(MENDABLE)].itertuples()}
+    kept = {name: faults[name].truth if name in faults else label for name, label in labels.items()}
+    gone = {name for name, row in faults.items() if row.defect != "wrong_label"}
+    return {name: label for name, label in kept.items() if name not in gone}
+
+
+def p_grizzly(by_place: DataFrameGroupBy) -> str:
+    """The mean probability of black for grizzlies away from the wall and before it, in words."""
+    means = by_place.p_black.mean()
+    there = [f"{means[key]:.2f}" for key in means.index if key[0] == "grizzly"]
+    return " and ".join(there)
