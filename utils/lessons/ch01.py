@@ -145,6 +145,28 @@ def watch_a_head(
 # --- pictures -----------------------------------------------------------------------------------
 
 
+def heaps(counts: Sequence[int], of: int) -> None:
+    """A dot for each count, heaped where several are the same."""
+    _, axes = plt.subplots(figsize=(6, 1.8), layout="constrained")
+    heights = pd.Series(counts).groupby(pd.Series(counts)).cumcount() + 1
+    axes.plot(counts, heights, "o", color="#0072B2", ms=8)
+    ticks = range(max(counts) + 1)
+    axes.set(xlabel=f"wrong, of {of}", xticks=ticks, yticks=[], ylim=(0.4, heights.max() + 0.6))
+    axes.spines[["top", "left", "right"]].set_visible(False)
+
+
+def bars_by_group(mistakes: pd.DataFrame) -> None:
+    """The mistakes of each group, a bar for each of the two columns."""
+    _, axes = plt.subplots(figsize=(7, 0.3 * len(mistakes) + 0.8), layout="constrained")
+    rows = mistakes.sort_values(list(mistakes.columns[::-1]))
+    bars = rows.plot.barh(ax=axes, color=["#E69F00", "#0072B2"], width=0.8)
+    for heap, hatch in zip(bars.containers, ["//", ""], strict=True):
+        plt.setp(heap.patches, hatch=hatch)
+    axes.set(xlabel="wrong", ylabel="")
+    axes.legend(title="held out", loc="lower right", reverse=True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def fall_and_rise(curves: Sequence[pd.DataFrame]) -> None:
     """Training and validation loss of several trainings, and strongly drawn their means."""
     _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
@@ -154,7 +176,13 @@ def fall_and_rise(curves: Sequence[pd.DataFrame]) -> None:
         axes.plot(curve.validation, color="#D55E00", lw=width, alpha=strength)
     turn, last = mean.validation.idxmin(), mean.iloc[-1]
     axes.plot(turn, mean.validation[turn], "v", color="black", ms=8)
-    axes.annotate("lowest", (turn, mean.validation[turn]), (turn - 4, 0.08), fontsize=9)
+    axes.annotate(
+        "lowest",
+        (turn, mean.validation[turn]),
+        (turn, mean.validation[turn] - 0.14),
+        ha="center",
+        fontsize=9,
+    )
     axes.text(len(mean), last.validation, " validation", color="#D55E00")
     axes.text(len(mean), last.training, " training", color="#0072B2")
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
