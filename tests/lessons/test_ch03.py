@@ -4,9 +4,12 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
+from fastai.torch_core import set_seed
 
-from utils.common import CourseError
-from utils.lessons.ch03 import fates, hits, score
+from utils.bears import bear_learner
+from utils.data import dataset
+from utils.lessons.ch03 import HalfWay, fates, hits, score
 
 SET = {
     "grizzly": ["g1", "g2", "g3", "g3_copy", "is_black", "is_teddy", "no_bear"],
@@ -104,13 +107,38 @@ def test_good_pictures_that_went_or_changed_class_are_named(folder):
     assert result.found == 0
 
 
-def test_two_files_of_one_name_are_refused(folder):
-    shutil.copy(folder.before / "teddy" / "t1.jpg", folder.before / "black" / "t1.jpg")
-    with pytest.raises(CourseError, match=r"t1\.jpg"):
-        folder.score()
+def test_a_picture_is_followed_by_its_content_whatever_it_is_called(folder):
+    clash = folder.before / "black" / "t1.jpg"
+    clash.write_bytes(b"another")
+    (folder.after / "grizzly" / "moved.jpg").write_bytes(b"another")
+    fate = fates(folder.before, folder.after)
+    assert (fate["black/t1.jpg"], fate["teddy/t1.jpg"]) == ("grizzly", "teddy")
+
+
+def test_of_two_equal_files_the_one_that_stayed_is_not_taken_for_the_one_that_moved(folder):
+    for root, label in ((folder.before, "black"), (folder.after, "grizzly")):
+        (root / label / "same.jpg").write_bytes(b"t1")
+    fate = fates(folder.before, folder.after)
+    assert (fate["black/same.jpg"], fate["teddy/t1.jpg"]) == ("grizzly", "teddy")
 
 
 def test_hits_counts_the_first_of_a_ranking():
     ranking = ["grizzly/is_black.jpg", "black/b1.jpg", "grizzly/no_bear.jpg", "black/broken.jpg"]
     assert [hits(ranking, KNOWN, first) for first in (1, 2, 3, 4, 100)] == [1, 1, 2, 2, 2]
     assert hits(ranking, KNOWN, 4, kinds=["not_an_image"]) == 1
+
+
+def test_training_from_half_way_is_the_same_training(tmp_path, own_folders):
+    """But for rounding, what `fine_tune` makes of whole pictures: the kept model is the same."""
+    for label in ("black", "teddy"):
+        for number, file in enumerate(sorted((dataset("bears", "sample") / label).iterdir())[:11]):
+            part = tmp_path / "set" / ("train" if number < 9 else "valid") / label
+            part.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, part / file.name)
+    whole, halves = (bear_learner(tmp_path / "set") for _ in range(2))
+    half_way = HalfWay(halves)
+    for learn in (whole, half_way.rest()):
+        set_seed(1, reproducible=True)
+        learn.fine_tune(2, 5e-3)
+    pairs = zip(whole.model.parameters(), halves.model.parameters(), strict=True)
+    assert max(float((a - b).abs().max()) for a, b in pairs) < 1e-3

@@ -1,7 +1,7 @@
 """Chapter 03: pictures side by side, many trainings of one recipe, and a cleaning judged."""
 
 import shutil
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,12 +20,10 @@ from fastai.learner import Learner
 from fastai.metrics import error_rate
 from fastai.torch_core import apply_init, set_seed
 from fastai.vision.learner import create_head
-from pandas.core.groupby import DataFrameGroupBy
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from utils.common import CourseError
 from utils.data import DataError, dataset
 from utils.images import open_image
 from utils.models import GENERAL, late_split
@@ -48,26 +46,20 @@ class Score:
     known: int  # and how many there were
 
 
-def files_by_name(root: Path) -> dict[str, Path]:
-    """The pictures of a folder by name; raises `CourseError` when two have the same."""
-    files = sorted(get_image_files(root))
-    name, times = Counter(file.name for file in files).most_common(1)[0]
-    if times > 1:
-        raise CourseError(f"Two files are called {name}: give one of them another name.")
-    return {file.name: file for file in files}
-
-
 def fates(before: Path, after: Path) -> dict[str, str | None]:
     """`class/name` of each picture in `before` → its class folder in `after`, None when it is gone.
 
-    A picture is followed by its name, so it does not matter how it was moved. Raises `CourseError`
-    when two pictures of a folder have one name.
+    A picture is followed by its content, so it does not matter how it was moved and named.
     """
-    now = files_by_name(after)
-    return {
-        file.relative_to(before).as_posix(): now[name].parent.name if name in now else None
-        for name, file in files_by_name(before).items()
-    }
+    now = defaultdict(list)
+    for file in sorted(get_image_files(after)):
+        now[file.read_bytes()].append(file.parent.name)
+    fate: dict[str, str | None] = {}
+    for file in sorted(get_image_files(before)):
+        there, own = now[file.read_bytes()], file.parent.name
+        at = there.index(own) if own in there else 0
+        fate[f"{own}/{file.name}"] = there.pop(at) if there else None
+    return fate
 
 
 def is_mended(row: pd.Series, fate: Mapping[str, str | None]) -> bool:
@@ -170,6 +162,7 @@ def pairs_of_models(table: pd.DataFrame, of: int) -> None:
     plt.legend(fontsize=8)
     plt.yticks(table.index)
     plt.xlim(0)
+    plt.locator_params(axis="x", integer=True)
     plt.xlabel(f"wrong, of the {of} pictures of the exam")
     plt.ylabel("seed")
     plt.show()
@@ -193,7 +186,7 @@ class HalfWay:
         self.how = recipe([*learn.dls.train_ds.items, *learn.dls.valid_ds.items], quiet=True)
         with torch.random.fork_rng():  # as if nothing had been looked at
             (pictures, self.labels), self.exam = map(self._look, (0, 1))
-        names = [file.name for file in learn.dls.train_ds.items]
+        names = [f"{file.parent.name}/{file.name}" for file in learn.dls.train_ds.items]
         self.pictures = dict(zip(names, pictures, strict=True))
 
     @torch.no_grad()
@@ -228,17 +221,18 @@ class HalfWay:
         """The class number of each picture of the exam."""
         return np.array([int(label) for label in self.exam[1]])
 
-    def shares_after_training(self, labels: Mapping[str, str], seed: int) -> np.ndarray:
-        """Train on the pictures in `labels`, name → label, from the beginning; see `exam_shares`.
+    def shares_after_training(self, fate: Mapping[str, str | None], seed: int) -> np.ndarray:
+        """Train from the beginning with the labels of `fates`; see `exam_shares`.
 
-        Pictures that were not looked at are left out.
+        Left out is what is gone, and what is no picture.
         """
         set_seed(seed, reproducible=True)
-        names, classes = [name for name in labels if name in self.pictures], self.learn.dls.vocab
+        labels = {file: label for file, label in fate.items() if label and file in self.pictures}
+        classes = self.learn.dls.vocab
         head = create_head(self.late[-2].out_channels, len(classes))
         apply_init(head, nn.init.kaiming_normal_)
-        numbers = torch.tensor([classes.o2i[labels[name]] for name in names])
-        dls = self._loaders([self.pictures[name] for name in names], numbers)
+        numbers = torch.tensor([classes.o2i[label] for label in labels.values()])
+        dls = self._loaders([self.pictures[file] for file in labels], numbers)
         dls.train.rng = Random(seed)
         learn = self._learner(dls, nn.Sequential(deepcopy(self.late), head))
         with learn.no_bar(), learn.no_logging():
@@ -259,11 +253,6 @@ def exam_shares(learn: Learner) -> np.ndarray:
         return learn.get_preds()[0].numpy()
 
 
-def labels_in(folder: Path) -> dict[str, str]:
-    """The name of each picture in a set → the class folder it lies in."""
-    return {name: file.parent.name for name, file in files_by_name(folder).items()}
-
-
 def practice_copy(root: Path, each: int) -> Path:
     """A throw-away folder with the first `each` pictures of each class of `root`."""
     practice = Path(mkdtemp()) / "practice"
@@ -274,16 +263,14 @@ def practice_copy(root: Path, each: int) -> Path:
     return practice
 
 
-def perfect_labels(labels: Mapping[str, str], known: pd.DataFrame) -> dict[str, str]:
-    """Name → label as they were gathered, with every fault of the list mended."""
-    faults = {Path(row.file).name: row for row in known[known.defect.isin(MENDABLE)].itertuples()}
-    kept = {name: faults[name].truth if name in faults else label for name, label in labels.items()}
-    gone = {name for name, row in faults.items() if row.defect != "wrong_label"}
-    return {name: label for name, label in kept.items() if name not in gone}
+def perfect_fates(fate: Mapping[str, str | None], known: pd.DataFrame) -> dict[str, str | None]:
+    """What would have become of the pictures, had every fault of the list been mended."""
+    faults = known[known.defect.isin(MENDABLE)].itertuples()
+    mended = {row.file: row.truth if row.defect == "wrong_label" else None for row in faults}
+    return {**fate, **mended}
 
 
-def p_grizzly(by_place: DataFrameGroupBy) -> str:
+def p_grizzly(p_black: pd.Series) -> str:
     """The mean probability of black for grizzlies away from the wall and before it, in words."""
-    means = by_place.p_black.mean()
-    there = [f"{means[key]:.2f}" for key in means.index if key[0] == "grizzly"]
+    there = [f"{p:.2f}" for (kind, _), p in p_black.items() if kind == "grizzly"]
     return " and ".join(there)
