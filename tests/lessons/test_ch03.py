@@ -4,7 +4,6 @@ import shutil
 
 import pandas as pd
 import pytest
-import torch
 from fastai.torch_core import set_seed
 
 from utils.bears import bear_learner
