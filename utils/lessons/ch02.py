@@ -28,6 +28,7 @@ from fastcore.basics import noop
 from fastcore.foundation import L
 from fastcore.net import urljson, urlread
 from fastcore.parallel import parallel
+from matplotlib.axes import Axes
 from PIL import Image, ImageDraw
 from scipy.stats import binomtest
 from torch import Tensor, nn
@@ -461,7 +462,8 @@ def printed_by(action: Callable[[], object], folder: Path, called: str) -> str:
 
 def read_and_meant(files: list[Path]) -> None:
     """Each file as fastai reads it, above what it is meant to look like."""
-    show = [reader(f).to_thumb(110) for reader in (PILImage.create, open_image) for f in files]
+    ways = (PILImage.create, open_image)
+    show = [PILImage.create(read(file)).to_thumb(110) for read in ways for file in files]
     show_images(show, nrows=2, figsize=(9, 2.9))
     axes = framed()
     for axis, file in zip(axes, files, strict=False):
@@ -483,7 +485,7 @@ def titled(pictures: dict[str, Image.Image | torch.Tensor], height: float = 1.9)
     framed()
 
 
-def framed() -> list[plt.Axes]:
+def framed() -> list[Axes]:
     """A frame around each picture of the figure, which shows where it ends."""
     for axis in plt.gcf().axes:
         axis.set(xticks=[], yticks=[])
@@ -501,7 +503,7 @@ def seen_by(
     to_numbers, device = ToTensor(), default_device()
     pictures = [to_numbers(way(PILImage.create(file), split_idx=1)) for file in files]
     batches = torch.stack(pictures).as_subclass(Tensor).split(16)
-    body = body.eval().to(device, memory_format=torch.channels_last)
+    body = body.eval().to(device).to(memory_format=torch.channels_last)
     with torch.no_grad():
         outs = [body(2 * change(batch.to(device) / 255) - 1) for batch in batches]
     return torch.cat([out.mean((2, 3)).cpu() for out in outs])
