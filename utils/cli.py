@@ -197,9 +197,11 @@ def store(names: Names = None, every: Every = False) -> None:
             run = store_chapter(path, on_cell)
         if run.failure:
             raise CourseError(f"{path.stem} was not stored.\n\n{run.failure}")
-        record_seconds(path.stem, run.seconds, stored=path.resolve() in chapters())
+        is_the_courses = path.resolve() in chapters()
+        record_seconds(path.stem, run.seconds, stored=is_the_courses)
+        if is_the_courses:
+            write_contents()
         print(f"{path.stem}: stored after {run.seconds:.0f} s")
-    write_contents()
 
 
 @app.command("strip")
