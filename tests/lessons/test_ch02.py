@@ -29,13 +29,17 @@ from utils.lessons.ch02 import (
     GONE,
     UNTIDY,
     GatherError,
+    Heads,
     PictureServer,
     Steps,
+    compared,
     describe,
     gather,
+    of_how_many,
     printed_by,
     search_images,
     timed,
+    to_gather,
 )
 from utils.presize import presized
 
@@ -455,3 +459,37 @@ def test_what_is_printed_before_an_error_is_kept_and_the_folder_renamed(tmp_path
         "",
         "ValueError: nothing in bears",
     ]
+
+
+@pytest.mark.parametrize(("each", "gathered"), [(1, "parts"), (2, "train")])
+def test_two_pictures_of_a_kind_are_enough(each, gathered, tmp_path):
+    for part, label in (("train", "grizzly"), ("train", "teddy"), ("valid", "teddy")):
+        folder = tmp_path / "parts" / part / label
+        folder.mkdir(parents=True)
+        for number in range(each):
+            picture(80 + number).save(folder / f"{number}.jpg")
+    assert to_gather(tmp_path / "parts").name == gathered
+
+
+def test_what_the_web_is_asked_for_is_known(web):
+    assert web.asked == []
+    fetch(web.urls["grizzly"][-1])
+    assert len(web.asked) == 1 and web.urls["grizzly"][-1].endswith(web.asked[0])
+
+
+def test_heads_learn_and_share_their_fifth_and_their_beginning_by_seed():
+    torch.manual_seed(0)
+    labels = torch.arange(60) % 3
+    seen = torch.randn(60, 8) + 6 * torch.eye(8)[labels]
+    heads, again, other = (Heads([seen], labels, n=4, seed=seed) for seed in (1, 1, 2))
+    assert (heads(seen) == labels).float().mean() > 0.9
+    assert heads.aside.sum(1).tolist() == [12] * 4
+    assert torch.equal(heads.weight, again.weight)
+    assert torch.equal(heads.aside, Heads([seen, -seen], labels, n=4).aside)
+    assert not torch.equal(heads.aside, other.aside)
+
+
+def test_rows_are_compared_one_by_one_and_counts_come_with_an_interval():
+    assert compared([1, 2, 3, 9], [2, 2, 2, 10]).tolist() == [3.75, 4.0, 2, 1, 1]
+    row = of_how_many({"exam": (9, 180)}).loc["exam"]
+    assert row.tolist() == [9, 180, 0.05, 0.027, 0.092]

@@ -462,8 +462,8 @@ def printed_by(action: Callable[[], object], folder: Path, called: str) -> str:
 
 def read_and_meant(files: list[Path]) -> None:
     """Each file as fastai reads it, above what it is meant to look like."""
-    ways = (PILImage.create, open_image)
-    show = [PILImage.create(read(file)).to_thumb(110) for read in ways for file in files]
+    readers: list[Callable] = [PILImage.create, open_image]
+    show = [reader(file).to_thumb(110) for reader in readers for file in files]
     show_images(show, nrows=2, figsize=(9, 2.9))
     axes = framed()
     for axis, file in zip(axes, files, strict=False):
@@ -502,11 +502,11 @@ def seen_by(
     """What a frozen body makes of each picture, resized one way and then changed: 1,280 numbers."""
     to_numbers, device = ToTensor(), default_device()
     pictures = [to_numbers(way(PILImage.create(file), split_idx=1)) for file in files]
-    batches = torch.stack(pictures).as_subclass(Tensor).split(16)
+    batches = torch.stack(pictures).as_subclass(Tensor).split(8)
     body = body.eval().to(device).to(memory_format=torch.channels_last)
-    with torch.no_grad():
+    with torch.inference_mode():
         outs = [body(2 * change(batch.to(device) / 255) - 1) for batch in batches]
-    return torch.cat([out.mean((2, 3)).cpu() for out in outs])
+    return torch.cat([out.mean((2, 3)).cpu() for out in outs]).clone()
 
 
 class Heads:
