@@ -128,10 +128,9 @@ def wall(
     files, words = list(files), list(words)
     if not files:
         return print("There are no such pictures.")
-    rows = -(-len(files) // columns)
-    figure, places = plt.subplots(
-        rows, columns, squeeze=False, figsize=(9, 1.42 * rows + 0.2), dpi=72
-    )
+    rows, side = -(-len(files) // columns), min(9 / columns, 1.5)
+    size = (side * columns, (side + 0.22) * rows + 0.1)
+    figure, places = plt.subplots(rows, columns, squeeze=False, figsize=size, dpi=72)
     for n, place in enumerate(places.flat):
         place.set_axis_off()
         if n < len(files):
