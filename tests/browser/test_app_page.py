@@ -45,6 +45,9 @@ class Visitor:
         self.sent = 0
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("websocket", self._listen)
+        # so that the dialogue is intercepted long before a key opens it: a busy browser opened its
+        # own when `expect_file_chooser` asked for it in the same moment
+        self.page.on("filechooser", lambda chooser: None)
         self.page.goto(address)
         self.zone = self.page.get_by_label("Choose pictures")
         self.zone.wait_for(state="attached", timeout=90_000)
