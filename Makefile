@@ -38,6 +38,9 @@ pictures: .venv/installed  ## for authors: draw the sample sets again
 	$(BIN)/python data/draw_bears.py --out data
 	$(BIN)/python data/draw_tasks.py --out data
 
+screenshots: .venv/installed  ## for authors: take the README's pictures again, from the stored pages
+	$(BIN)/python -m tests.screenshots
+
 pins: .venv/installed  ## for authors: work out requirements.txt and environment.yml from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv && $(BIN)/python tests/pins.py --write
 
@@ -54,4 +57,4 @@ map: .venv/installed  ## for authors: draw the parts of utils and their imports 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures pins map help
+.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures screenshots pins map help

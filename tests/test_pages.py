@@ -10,10 +10,11 @@ import statistics
 
 import pytest
 
+from tests import screenshots
 from utils.checks import STILL_TO_COME
 from utils.lessons.ch00 import GIVES, contents_table
 from utils.notebooks import PICTURES
-from utils.paths import chapter, chapters
+from utils.paths import ROOT, chapter, chapters
 
 CELLS, WORDS_A_LINE, PLUMBING, GUESSES, CHECKS, MEDIAN, P90 = 70, 14, 0.3, 8, 5, 3, 7
 OTHERWISE = {"06": {"cells": 110, "words": 11}, "09": {"words": 11}, "10": {"words": 11}}
@@ -131,3 +132,11 @@ def test_the_contents_are_those_of_the_course():
     assert {path.stem[:2] for path in chapters()} == set(GIVES)
     stored = next(source(cell) for cell in cells if cell["id"] == "contents")
     assert stored == contents_table(), "type: course store 00"
+
+
+@pytest.mark.parametrize("name", ["chapter_01", "questionnaire", "pets"])
+def test_a_picture_of_the_readme_shows_the_page_as_it_is(name):
+    file = screenshots.FOLDER / f"{name}.png"
+    assert f"data/screenshots/{name}.png" in (ROOT / "README.md").read_text(encoding="utf-8")
+    said = f"{name}.png shows a page that has changed since: type `make screenshots`"
+    assert screenshots.taken_of(file) == screenshots.stamps()[name], said
