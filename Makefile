@@ -1,20 +1,21 @@
-# Every target makes the environment first if it is missing or out of date, and is quick if it is not.
+# What learners type is in start.py, which needs no make. Every target makes the environment first
+# if it is missing or out of date, and is quick if it is not.
 PYTHON ?= python3
 BIN := .venv/bin
 # as `import utils` sets it in every kernel; here also for scripts that load PyTorch before
 export OMP_WAIT_POLICY ?= PASSIVE
 
-lab: .venv/installed  ## open the course in JupyterLab (more options: make lab ARGS=--no-browser)
-	$(BIN)/jupyter lab --config=.jupyter/jupyter_lab_config.py $(ARGS)
+lab:  ## open the course in JupyterLab (more options: make lab ARGS=--no-browser)
+	$(PYTHON) start.py lab $(ARGS)
 
-app: .venv/installed  ## open the bear app in a browser (more options: make app ARGS=--no-browser)
-	$(BIN)/course app $(ARGS)
+app:  ## open the bear app in a browser (more options: make app ARGS=--no-browser)
+	$(PYTHON) start.py app $(ARGS)
 
-test: .venv/installed  ## test everything: utils, notebooks, pages in a browser
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+test:  ## test everything: utils, notebooks, pages in a browser
+	$(PYTHON) start.py test $(ARGS)
 
-setup: .venv/installed  ## only make the environment, in .venv
+setup:  ## only make the environment, in .venv (ARGS=--light: without libraries for NVIDIA cards)
+	$(PYTHON) start.py setup $(ARGS)
 
 bench: .venv/installed  ## measure, side by side: training recipes, the app and learn.predict, the cleaner
 	$(BIN)/python tests/bench.py $(ARGS)
@@ -45,11 +46,7 @@ pins: .venv/installed  ## for authors: work out requirements.txt and environment
 	$(BIN)/python -m pip install --quiet uv && $(BIN)/python tests/pins.py --write
 
 .venv/installed: requirements.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; type: make PYTHON=python3.12 lab")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	touch $@
+	$(PYTHON) start.py setup
 
 map: .venv/installed  ## for authors: draw the parts of utils and their imports in utils/README.md
 	$(BIN)/python tests/parts.py --write

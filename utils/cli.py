@@ -508,7 +508,7 @@ def new(
     folder, notebook = project.folder, (project.folder / NOTEBOOK).resolve()
     if notebook.is_relative_to(NOTEBOOKS):
         folder = notebook.parent.relative_to(ROOT)
-        how = f"make lab     and in JupyterLab open {notebook.relative_to(NOTEBOOKS)}"
+        how = f"python start.py     and in JupyterLab open {notebook.relative_to(NOTEBOOKS)}"
     else:  # JupyterLab shows what is below the folder it was started in: the course's is notebooks
         jupyter = Path(sys.executable).with_name("jupyter")
         how = f"type         {quoted(jupyter)} lab {quoted(notebook)}"
