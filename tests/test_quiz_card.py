@@ -196,3 +196,11 @@ def test_a_topic_without_questions(shown):
             "text/plain": "There are no questions on alchemy yet.",
         }
     ]
+
+
+def test_one_call_asks_the_questions_of_the_book_in_its_order(shown):
+    widget.quiz("production", of_the_book=True)
+    (card, text, _), bank = shown[0], load_bank()
+    assert card.card["number"] == "Question 1 of 27" and text.count("\n27. ") == 1
+    asked = [bank[entry["id"]].book for entry in card.listing]
+    assert asked == [f"2.{number}" for number in range(1, 28)]

@@ -119,7 +119,7 @@ class Strict(BaseModel):
 class BaseQuestion(Strict):
     """What every kind of question has. Made outside a bank, it knows no word lists."""
 
-    id: str = Field(pattern=r"^[a-z]+-\d\d$")
+    id: str = Field(pattern=r"^[a-z]+-\d{2,3}$")
     book: str | None = Field(default=None, pattern=r"^\d{1,2}\.\d{1,2}$")
     notebook: str = Field(pattern=r"^\d\d_[a-z_]+$")
     section: Text

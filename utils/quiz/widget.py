@@ -220,10 +220,14 @@ def _show(text: str, page: str = "") -> None:
     display({"text/html": page or f"<p>{show.inline(text)}</p>", "text/plain": text}, raw=True)
 
 
-def quiz(name: str) -> None:
-    """Ask the questions of a topic (`intro`) or of a notebook (`00_start_here`)."""
+def quiz(name: str, of_the_book: bool = False) -> None:
+    """Ask the questions of a topic (`intro`) or of a notebook (`00_start_here`).
+
+    `of_the_book`: only those that stand in the book; a topic has them in the book's order.
+    """
     bank = load_bank()
-    if questions := bank.for_topic(name) or bank.for_notebook(name):
+    found = bank.for_topic(name) or bank.for_notebook(name)
+    if questions := [q for q in found if q.book or not of_the_book]:
         ask(f"Questionnaire of {name}", questions)
     else:
         _show(f"There are no questions on {name} yet.")
