@@ -39,6 +39,10 @@ pictures: .venv/installed  ## for authors: draw the sample sets again
 	$(BIN)/python data/draw_bears.py --out data
 	$(BIN)/python data/draw_tasks.py --out data
 
+site: .venv/installed  ## for authors: the stored chapters as a site, in build/site
+	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable ".[site]"
+	$(BIN)/python site/build.py
+
 screenshots: .venv/installed  ## for authors: take the README's pictures again, from the stored pages
 	$(BIN)/python -m tests.screenshots
 
@@ -54,4 +58,4 @@ map: .venv/installed  ## for authors: draw the parts of utils and their imports 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures screenshots pins map help
+.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures site screenshots pins map help
