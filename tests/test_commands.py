@@ -152,7 +152,8 @@ def test_as_a_person_types_it(how, name):
 
 
 def test_none_is_forgotten():
-    assert set(commands(typer.main.get_command(app))) == set(TYPED)
+    in_a_clone = {"update"}  # test_update.py
+    assert set(commands(typer.main.get_command(app))) == {*TYPED} | in_a_clone
 
 
 def test_the_readme_names_commands_that_exist():
@@ -160,6 +161,8 @@ def test_the_readme_names_commands_that_exist():
     assert len(named) > 10
     for words in named:
         first, *rest = words.split()
+        if words == "update":
+            continue
         assert first in TYPED, words
         assert f"{first} {' '.join(rest)}" in TYPED or first in TYPED
 

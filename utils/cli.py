@@ -256,6 +256,23 @@ def fetch_data(
     fetch(name)
 
 
+@app.command("update")
+def update_course(
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be done.")] = False,
+) -> None:
+    """Bring the newest version of the course; cells that you changed or added are kept.
+
+    What both you and the course changed is kept beside, as `….yours-1.ipynb`. Answers stay.
+    """
+    from utils.update import update
+
+    pins = ROOT / "requirements.txt"
+    before = pins.read_bytes()
+    print("\n".join(update(ROOT, dry_run)))
+    if pins.read_bytes() != before:
+        print("Its libraries are newer too: `python start.py` renews the environment.")
+
+
 # -- questions -------------------------------------------------------------------------------------
 
 
