@@ -1,6 +1,7 @@
 """A file server on the loopback address for tests of downloads: it counts, and can misbehave."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +12,11 @@ from pathlib import Path
 class _Handler(SimpleHTTPRequestHandler):
     def do_GET(self):
         self.server.gets.append(self.path)
+        time.sleep(self.server.stall)
+        if self.server.redirect:
+            self.send_response(302)
+            self.send_header("Location", f"{self.path}?again")
+            return self.end_headers()
         if self.server.cut_after is None:
             return super().do_GET()
         data = Path(self.translate_path(self.path)).read_bytes()
@@ -25,11 +31,13 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves a folder. `gets`: paths asked for; `cut_after`: stop each file at so many bytes."""
+    """Serves a folder. `gets`: paths asked for; `cut_after`: stop each file at so many bytes;
+    `stall`: seconds before an answer; `redirect`: every address leads to another."""
 
     def __init__(self, folder: Path):
         super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
         self.gets, self.cut_after, self.tells_length = [], None, True
+        self.stall, self.redirect = 0, False
 
     @property
     def url(self) -> str:

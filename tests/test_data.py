@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import tarfile
+from collections import Counter
 from multiprocessing import get_all_start_methods, get_context
 
 import pytest
@@ -16,7 +17,7 @@ from tests.serve import serve
 from tests.test_images import photo
 from utils import data
 from utils.common import CourseError
-from utils.data import DataError, dataset, dataset_or_sample, fetch
+from utils.data import DataError, dataset, dataset_or_sample, fetch, fetch_photos
 from utils.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -44,11 +45,12 @@ def archive(path, names=("images/Abyssinian_1.jpg", "images/beagle_1.jpg"), chan
     path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w:gz") as tar:
         for name in names:
+            content = stream.getvalue() + os.urandom(999)  # or gzip would see the same ones
             member = tarfile.TarInfo(f"oxford-iiit-pet/{name}")
-            member.size = len(stream.getvalue())
+            member.size = len(content)
             if change and name == names[-1]:
                 change(member)
-            tar.addfile(member, io.BytesIO(stream.getvalue()))
+            tar.addfile(member, io.BytesIO(content))
 
 
 @pytest.fixture
@@ -333,3 +335,69 @@ def test_killed_while_unpacking_leaves_no_half_set(mirror, tmp_path):
     assert len(get_image_files(fetch("pets"))) == 2
     assert len(mirror.gets) == 1  # the archive itself was whole
     assert contents(tmp_path / "fastai_home" / "data")[0] == "oxford-iiit-pet"  # no leftovers
+
+
+# --- some photos
+
+
+CATS, DOGS = ([f"{name}{letter}" for letter in "abcdefghij"] for name in ("Cat_", "dog_"))
+NAMES = [
+    f"{breed}_{n}" for breed in [*CATS, *DOGS, *(f"hound_{dog}" for dog in DOGS)] for n in range(8)
+]
+
+
+@pytest.fixture
+def photos(mirror, tmp_path):
+    """The mirror has 80 photos of ten breeds of cats, then 160 of twenty of dogs."""
+    archive(tmp_path / "served" / PETS.name, [f"images/{name}.jpg" for name in NAMES])
+    return tmp_path / "photos"
+
+
+def test_some_photos_half_of_them_cats_and_of_several_breeds(photos, tmp_path, monkeypatch):
+    folder = fetch_photos(400, photos)
+    names = [file.stem for file in folder.iterdir()]
+    assert Counter(name[0].isupper() for name in names) == {True: 80, False: 160}
+    assert dataset("pets", str(photos)) == photos / "pets"
+    monkeypatch.setattr(data, "NOTEBOOKS", tmp_path)
+    assert data.resolve_source("photos") == str(photos)
+    with pytest.raises(DataError, match="is there already: move it away"):
+        fetch_photos(400, photos)
+
+
+def test_no_more_is_read_than_is_needed(photos, mirror, tmp_path):
+    """Cut off behind the last photo that is wanted, it is as good as the whole."""
+    whole = (tmp_path / "served" / PETS.name).stat().st_size
+    mirror.cut_after = whole * 3 // 4
+    names = [file.stem for file in fetch_photos(40, photos).iterdir()]
+    breeds = Counter(name.rpartition("_")[0] for name in names)
+    assert breeds == dict.fromkeys([*CATS, *DOGS], 2)
+
+
+@pytest.mark.parametrize("answer", ["cut off", "a page", "404", "a loop", "nobody"])
+def test_a_server_that_misbehaves_leaves_nothing_behind(
+    photos, mirror, tmp_path, monkeypatch, answer
+):
+    served, says = tmp_path / "served" / PETS.name, "thrown away because"
+    if answer == "cut off":
+        mirror.cut_after = 5000
+    elif answer == "a page":
+        served.write_text("<html>Log in first</html>")
+    elif answer == "404":
+        served.unlink()
+        says = "the server answered 404"
+    elif answer == "a loop":
+        mirror.redirect = True
+        says = "the server answered 302"
+    else:
+        monkeypatch.setenv("COURSE_MIRROR", "http://127.0.0.1:9")
+        says = "refused"
+    with pytest.raises(DataError, match=f"{says}.*COURSE_DATA=sample"):
+        fetch_photos(400, photos)
+    assert not (photos / "pets").exists() and not any(photos.rglob("*.jpg"))
+
+
+def test_a_server_that_stalls_is_given_up(photos, mirror, monkeypatch):
+    monkeypatch.setattr(data, "TIMEOUT", 0.3)
+    mirror.stall = 2
+    with pytest.raises(DataError, match="timed out"):
+        fetch_photos(400, photos)

@@ -249,11 +249,22 @@ def list_data(ctx: typer.Context, as_json: AsJson = False) -> None:
 @data_app.command("fetch")
 def fetch_data(
     name: Annotated[str, typer.Argument(help="A set, as `course data` lists them.")],
+    photos: Annotated[
+        int | None, typer.Option(help="Only so many pets, for `COURSE_DATA=photos`.", min=40)
+    ] = None,
 ) -> None:
-    """Download a full public set once, for `COURSE_DATA=full`."""
-    from utils.data import fetch
+    """Download a full public set once, for `COURSE_DATA=full`; or some photos of pets."""
+    from utils.data import fetch, fetch_photos
 
-    fetch(name)
+    if photos is None:
+        fetch(name)
+    elif name != "pets":
+        raise CourseError(f"--photos is for pets: type `course data fetch {name}` without it.")
+    else:
+        folder = fetch_photos(photos)
+        print(
+            f"{len(list(folder.iterdir()))} photos are in {folder}: start with COURSE_DATA=photos."
+        )
 
 
 @app.command("update")

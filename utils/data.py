@@ -2,17 +2,22 @@
 
 import codecs
 import os
+import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from gzip import BadGzipFile
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 from urllib.error import ContentTooShortError
 from urllib.parse import urlparse
+from urllib.request import urlopen
 
 import fastai.data
 from fastai.data.external import URLs, fastai_cfg
@@ -24,7 +29,7 @@ from fastprogress import progress_bar
 from utils import digits
 from utils.common import AS_UTF8, CourseError, made_whole, printable, text_of
 from utils.images import SUFFIXES
-from utils.paths import DATA, file_lock
+from utils.paths import DATA, NOTEBOOKS, file_lock
 
 # fastai's `get_image_files` reads this set, which it makes of the system's table of types: so that
 # the same files are pictures on every machine, it is ours from here on.
@@ -125,8 +130,9 @@ def resolve_source(source: str | None = None) -> str:
     if source in KEYWORDS:
         return source
     folder = Path(source).expanduser().resolve()
-    if folder.is_dir():
-        return str(folder)
+    for place in (folder, NOTEBOOKS / source):  # `photos` from wherever a command is typed
+        if place.is_dir():
+            return str(place)
     raise DataError(
         f"COURSE_DATA is {source!r}, and there is no folder {folder}: "
         "set it to sample, to full, or to a folder of your own that exists."
@@ -306,6 +312,29 @@ def _unpack(archive: Path, folder: Path) -> None:
     shutil.rmtree(unpacked, ignore_errors=True)
 
 
+@contextmanager
+def _in_words(name: str, again: str) -> Iterator[None]:
+    """What can go wrong with a download, as a `DataError` that says what to type."""
+    otherwise = (
+        f"get {_entry(name).url} on another machine, unpack it, and set COURSE_DATA to the folder "
+        "it is in, or set COURSE_DATA=sample to go on without."
+    )
+    try:
+        yield
+    except DAMAGED as error:
+        why = "it is cut short or damaged, or a web page (a network's log-in?) came in its place"
+        if isinstance(error, tarfile.FilterError):
+            why = f"its member {printable(error.tarinfo.name)} could reach outside its folder"
+        raise DataError(
+            f"The archive of {name} was thrown away because {why}: "
+            f"type `{again}` to try again, or {otherwise}"
+        ) from error
+    except (OSError, HTTPException) as error:
+        code = getattr(error, "code", None)  # an HTTPError's own text holds the page it came with
+        reason = f"the server answered {code}" if code else getattr(error, "reason", error)
+        raise DataError(f"Could not download {name} ({reason}): {otherwise}") from error
+
+
 def fetch(name: str) -> Path:
     """The full public set, downloaded once to where `untar_data` would have it.
 
@@ -317,11 +346,7 @@ def fetch(name: str) -> Path:
     if not entry.url_attr:
         raise DataError(f"There is no public archive of {name}: set COURSE_DATA=sample.")
     url = entry.url
-    otherwise = (
-        f"get {url} on another machine, unpack it, and set COURSE_DATA to the folder it is in, or "
-        "set COURSE_DATA=sample to go on without."
-    )
-    try:
+    with _in_words(name, f"course data fetch {name}"):
         archive = fastai_cfg().path("archive") / PurePosixPath(url).name
         folder = fastai_cfg().path("data") / entry.archive_stem
         archive.parent.mkdir(parents=True, exist_ok=True)
@@ -329,23 +354,50 @@ def fetch(name: str) -> Path:
             if not folder.exists():
                 if not (archive.exists() and check(checks_module(fastai.data), url, archive)):
                     _download(url, archive)
-                _unpack(archive, folder)
-    except DAMAGED as error:
-        archive.unlink(missing_ok=True)
-        why = "it is cut short or damaged, or a web page (a network's log-in?) came in its place"
-        if isinstance(error, tarfile.FilterError):
-            why = f"its member {printable(error.tarinfo.name)} could reach outside its folder"
-        raise DataError(
-            f"The archive of {name} was thrown away because {why}: "
-            f"type `course data fetch {name}` to try again, or {otherwise}"
-        ) from error
-    except (OSError, HTTPException) as error:
-        code = getattr(error, "code", None)  # an HTTPError's own text holds the page it came with
-        reason = f"the server answered {code}" if code else getattr(error, "reason", error)
-        raise DataError(f"Could not download {name} ({reason}): {otherwise}") from error
+                try:
+                    _unpack(archive, folder)
+                except DAMAGED:
+                    archive.unlink()
+                    raise
     if not _is_filled(entry, folder):
         raise DataError(
             f"Looked for {name} in {folder} as {entry.layout}, and it is not there: "
             f"move that folder away and type `course data fetch {name}`."
         )
     return folder
+
+
+def fetch_photos(count: int, folder: Path = NOTEBOOKS / "photos") -> Path:
+    """So many photos of the public pets, half of them cats, in `folder/pets/images`.
+
+    The archive is unpacked while it comes, and read no further than needed; of a breed at most a
+    twentieth of `count` is taken, since the archive may have one breed after the other. There are
+    fewer where it has not so many. Raises `DataError` for what `fetch` raises it for, and where
+    there are photos already; nothing is left then.
+    """
+    target, again = folder / "pets", f"course data fetch pets --photos {count}"
+    if target.exists():
+        raise DataError(f"{target} is there already: move it away, then type `{again}`.")
+    taken: Counter[str] = Counter()
+    with _in_words("pets", again), made_whole(target) as part:
+        (part / "images").mkdir(parents=True)
+        request = urlopen(_entry("pets").url, timeout=TIMEOUT)
+        bar = progress_bar(range(count), leave=False)
+        bar.update(0)
+        with request as answer, tarfile.open(fileobj=answer, mode="r|gz") as tar:
+            for member in tar:
+                name = re.fullmatch(r"(?:.*/)?images/(([A-Za-z_]+)_\d+\.jpg)", member.name)
+                if not (name and member.isfile() and member.size < 20 * MB):
+                    continue
+                breed, kind = f"{name[2]}_", "cats" if name[2][0].isupper() else "dogs"
+                if taken[kind] < count / 2 and taken[breed] < count / 20:
+                    taken.update((breed, kind))
+                    with (part / "images" / name[1]).open("wb") as file:
+                        shutil.copyfileobj(cast(IO[bytes], tar.extractfile(member)), file)
+                    bar.update(taken["cats"] + taken["dogs"])
+                    bar.comment = f"{member.offset / MB:.0f} MB"
+                if taken["cats"] + taken["dogs"] >= count:
+                    break
+        if min(taken["cats"], taken["dogs"]) < 10:
+            raise EOFError
+    return target / "images"
