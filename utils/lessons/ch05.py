@@ -1,112 +1,108 @@
-"""Chapter 05: a campsite's season, made up, and a check of a drift test of one's own."""
+"""Chapter 05: counts with their intervals, pictures of a model in the world, a made-up rollout."""
 
-from collections.abc import Callable
-from numbers import Real
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from fastai.vision.core import PILImage
+from matplotlib.axes import Axes
+from PIL import Image
+from scipy.stats import binom, binomtest
 
-from utils.lessons.verdict import check_of, require
+from utils.images import open_image
 
-LEVEL = 0.05  # below this p-value the check takes a drift test's answer as an alarm
-CALM, MOVED = 100, 25  # pairs of months to try it on, without and with a change
-MOST_ALARMS = 0.12  # chance alone brings 5 in 100 calm months, and hardly ever 12
-FEWEST_FOUND = 0.8
-
-HEED = 0.95  # share of warnings that guests act on while none has been false
-WEARY = 28.0  # so many false alarms in a week bring that down to a third
-LATE = 0.1  # share of bears that are at the tents before a ranger has looked at the picture
-
-
-# --- a drift test of one's own ----------------------------------------------------------------
+BLUE = "#0072B2"
+LOOKS = [(BLUE, "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"), ("#CC79A7", ":", "D")]
 
 
-def shuffle_p(before: np.ndarray, now: np.ndarray, shuffles: int = 1000) -> float:
-    """The p-value of the distance between two means, by shuffling which number is from when.
+def interval(count: int, of: int) -> tuple[float, float]:
+    """Between which shares the true one may well lie (95 %, Wilson)."""
+    low, high = binomtest(int(count), int(of)).proportion_ci(method="wilson")
+    return low, high
 
-    The usual permutation test, with the observed order counted as one of the shuffles so that
-    the answer is never 0. Always the same shuffles, so always the same answer.
+
+def counted(flags: pd.Series, by: pd.Series) -> pd.DataFrame:
+    """How many of `flags` are true in each group, their share, and its `interval`."""
+    rows = flags.astype(int).groupby(by, sort=False, observed=True).agg(["sum", "size"])
+    bounds = [interval(*row) for row in rows.itertuples(index=False)]
+    rows["share"], rows["from"], rows["to"] = rows["sum"] / rows["size"], *zip(*bounds, strict=True)
+    return rows.rename(columns={"sum": str(flags.name), "size": "of"})
+
+
+def finish(place: Axes, **words: object) -> None:
+    """Label and show what was drawn."""
+    place.set(**words)
+    place.legend(fontsize=8)
+    plt.show()
+
+
+def points_with_intervals(groups: Mapping[str, pd.DataFrame], at: str | None = None) -> None:
+    """The shares of `counted`, with their intervals, side by side or each `at` a column's value."""
+    place = plt.subplots(figsize=(6.8, 3), layout="constrained")[1]
+    for (name, rows), (color, line, mark) in zip(groups.items(), LOOKS, strict=False):
+        look = {"fmt": mark + line if at else mark, "color": color, "capsize": 3, "label": name}
+        reach = [rows["share"] - rows["from"], rows["to"] - rows["share"]]
+        place.errorbar(rows[at] if at else rows.index, rows["share"], yerr=reach, **look)
+    if at:
+        place.axline((0.5, 0.5), slope=1, color="black", lw=1, label="one as large as the other")
+    place.tick_params(axis="x", labelsize=8)
+    what = next(iter(groups.values())).columns[0]
+    finish(place, ylim=(0, 1.02), xlabel=at or "", ylabel=f"share {what}")
+
+
+def gallery(files: Sequence[Path | Image.Image], words: Sequence[str]) -> None:
+    """Pictures in rows of four, each with its words over it."""
+    rows = -(-len(files) // 4)
+    _, places = plt.subplots(rows, 4, figsize=(7, 2.1 * rows), layout="constrained", squeeze=False)
+    for place, file, text in zip(places.flat, files, words, strict=False):
+        place.imshow((open_image(file) if isinstance(file, Path) else file).resize((128, 128)))
+        place.set_title(text, fontsize=8)
+    for place in places.flat:
+        place.set_axis_off()
+    plt.show()
+
+
+def curves(table: pd.DataFrame, across: str, up: str, level: float | None = None) -> None:
+    """A line for each column of `table`, and a thin one at `level`."""
+    place = plt.subplots(figsize=(6.5, 2.8), layout="constrained")[1]
+    for name, (color, line, mark) in zip(table, LOOKS, strict=False):
+        look = line + mark if len(table) < 20 else line
+        place.plot(table[name], look, color=color, lw=2, label=name)
+    if level is not None:
+        place.axhline(level, color="black", lw=1)
+    finish(place, xlabel=across, ylabel=up, ylim=0)
+
+
+def coverage_curve(ordered: pd.DataFrame) -> None:
+    """The error among the answered against their share, with its interval as a band."""
+    place = plt.subplots(figsize=(6.5, 2.8), layout="constrained")[1]
+    counts = enumerate(ordered.wrong.cumsum(), start=1)
+    low, high = zip(*(interval(wrong, of) for of, wrong in counts), strict=True)
+    place.fill_between(ordered.coverage, low, high, alpha=0.2, color=BLUE, label="its interval")
+    place.plot(ordered.coverage, ordered.error, color=BLUE, lw=2, label="error among those")
+    finish(place, xlim=(0, 1), ylim=(0, 0.3), xlabel="coverage: share that the model answers")
+
+
+def as_seen(file: Path, pixels: int = 160, moved: int = 1) -> PILImage:
+    """A picture from a camera of few pixels, or of something that moves while it is taken."""
+    small = open_image(file).resize((160, 160)).resize((pixels, pixels)).resize((160, 160))
+    shifted = [np.roll(np.asarray(small), k, axis=1) for k in range(moved)]
+    return PILImage.create(np.mean(shifted, axis=0).astype(np.uint8))
+
+
+def rollout(sites: Sequence[int], really: float, checked: int = 30) -> pd.DataFrame:
+    """A thousand made-up rollouts of a model planned with 2 % wrong, a row a day.
+
+    On each day so many sites act on its answers, 10 pictures each, of which the share `really` is
+    wrong. People check `checked` pictures a day, and stop it all once so many are wrong that one
+    in a thousand would bring as many if all were as planned. `running`: the share not stopped yet;
+    `acted on`: the wrong answers acted on so far, the mean.
     """
-    rng = np.random.default_rng(0)
-    everything, n = np.concatenate([before, now]), len(now)
-    shuffled = rng.permuted(np.tile(everything, (shuffles, 1)), axis=1)
-    chance = abs(shuffled[:, :n].mean(1) - shuffled[:, n:].mean(1))
-    return float((1 + (chance >= abs(np.mean(now) - np.mean(before))).sum()) / (1 + shuffles))
-
-
-def two_months(rng: np.random.Generator, fall: float) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences of 300 pictures before and 100 now; `fall` of those now are of a new kind."""
-    before, now = rng.beta(6, 1, 300), rng.beta(6, 1, 100)
-    new = rng.random(100) < fall
-    now[new] = rng.beta(3, 2, new.sum())
-    return before, now
-
-
-@check_of("your test")
-def check_drift_test(test: Callable[[np.ndarray, np.ndarray], float]) -> str:
-    """Whether `test(before, now)` gives a p-value that is calm in calm months and sees a fall.
-
-    It is tried on made-up confidences: 100 pairs of months in which nothing changed and 25 in
-    which half of the pictures are of a new, less certain kind.
-    """
-    before, now = two_months(np.random.default_rng(7), fall=0.2)
-    copies = before.copy(), now.copy()
-    p = test(before, now)
-    unchanged = np.array_equal(before, copies[0]) and np.array_equal(now, copies[1])
-    require(unchanged, "it changes the numbers it is given; shuffle a copy of them")
-    is_p = isinstance(p, Real) and not isinstance(p, bool) and 0 <= p <= 1
-    require(is_p, f"it should return a p-value, one number from 0 to 1, and returned {p!r}")
-
-    def share_of_alarms(tries: int, fall: float) -> float:
-        rng = np.random.default_rng(8)
-        return float(np.mean([float(test(*two_months(rng, fall))) < LEVEL for _ in range(tries)]))
-
-    false, found = share_of_alarms(CALM, fall=0), share_of_alarms(MOVED, fall=0.5)
-    require(
-        false <= MOST_ALARMS,
-        f"it raises the alarm in {false:.0%} of months in which nothing changed; below 0.05 should "
-        "fall about 5 % of them",
-    )
-    require(
-        found >= FEWEST_FOUND,
-        f"half of the pictures became less certain, and it raises the alarm in {found:.0%} of such "
-        "months; can it see that now is lower than before?",
-    )
-    return f"alarms: {false:.0%} of calm months, {found:.0%} of changed ones."
-
-
-# --- a campsite -------------------------------------------------------------------------------
-
-
-def season(
-    threshold: float,
-    quality: float = 2.0,
-    ranger: bool = False,
-    nights: int = 120,
-    triggers: int = 20,
-    bears: float = 0.01,
-    seasons: int = 200,
-    seed: int = 0,
-) -> dict[str, float]:
-    """What a summer with a bear warning brings a campsite, on average over `seasons`.
-
-    Each night the cameras are triggered so many times, mostly by deer and wind, and by a bear with
-    probability `bears`. The model gives each picture a score: normal, standard deviation 1, mean 0
-    without a bear and `quality` with one. A score above `threshold` sounds the siren; with
-    `ranger`, a person looks first, who is never wrong but a tenth of the time too late. Guests act
-    on a siren less the more false alarms there were in the last seven nights. All our own
-    assumptions. Returns `error` (share of pictures judged wrong), `looks` (pictures over the
-    threshold, a night) and `met` (bears, a season, that came to tents without anyone heeding).
-    """
-    rng = np.random.default_rng(seed)
-    bear = rng.random((seasons, nights, triggers)) < bears
-    over = rng.normal(quality * bear) > threshold
-    in_time = rng.random(bear.shape) >= LATE
-    siren = over & bear & in_time if ranger else over
-    false = (siren & ~bear).sum(2).cumsum(1)
-    week = false - np.pad(false, ((0, 0), (7, 0)))[:, :nights]
-    heeded = siren & (rng.random(bear.shape) < HEED * np.exp(-week / WEARY)[:, :, None])
-    return {
-        "error": float((over != bear).mean()),
-        "looks": float(over.sum((1, 2)).mean() / nights),
-        "met": float((bear & ~heeded).sum((1, 2)).mean()),
-    }
+    rng, days = np.random.default_rng(5), np.arange(1, len(sites) + 1)
+    found = rng.binomial(checked, really, (1000, len(sites))).cumsum(1)
+    running = np.minimum.accumulate(binom.sf(found - 1, checked * days, 0.02) >= 0.001, axis=1)
+    wrong = rng.binomial(10 * np.array(sites), really, running.shape) * running
+    shown = {"running": running.mean(0), "acted on": wrong.cumsum(1).mean(0)}
+    return pd.DataFrame(shown, index=days)

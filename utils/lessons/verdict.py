@@ -1,4 +1,4 @@
-"""What the checks of exercises answer: a verdict that shows itself. Used in chapters 05 and 06."""
+"""What the checks of exercises answer: a verdict that shows itself. Used in chapter 06."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
