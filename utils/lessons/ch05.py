@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,7 +32,7 @@ def counted(flags: pd.Series, by: pd.Series) -> pd.DataFrame:
     return rows.rename(columns={"sum": str(flags.name), "size": "of"})
 
 
-def finish(place: Axes, **words: object) -> None:
+def finish(place: Axes, **words: Any) -> None:
     """Label and show what was drawn."""
     place.set(**words)
     place.legend(fontsize=8)
@@ -42,9 +43,9 @@ def points_with_intervals(groups: Mapping[str, pd.DataFrame], at: str | None = N
     """The shares of `counted`, with their intervals, side by side or each `at` a column's value."""
     place = plt.subplots(figsize=(6.8, 3), layout="constrained")[1]
     for (name, rows), (color, line, mark) in zip(groups.items(), LOOKS, strict=False):
-        look = {"fmt": mark + line if at else mark, "color": color, "capsize": 3, "label": name}
+        look: dict[str, Any] = {"fmt": mark + line if at else mark, "color": color, "label": name}
         reach = [rows["share"] - rows["from"], rows["to"] - rows["share"]]
-        place.errorbar(rows[at] if at else rows.index, rows["share"], yerr=reach, **look)
+        place.errorbar(rows[at] if at else rows.index, rows.share, yerr=reach, capsize=3, **look)
     if at:
         place.axline((0.5, 0.5), slope=1, color="black", lw=1, label="one as large as the other")
     place.tick_params(axis="x", labelsize=8)
