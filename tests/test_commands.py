@@ -30,10 +30,12 @@ from utils.cli import app
 from utils.common import CourseError, free_port
 from utils.data import fetch
 from utils.device import banner
+from utils.notebooks import Run
 from utils.paths import (
     DATA,
     ROOT,
     chapter,
+    chapters,
     course_cache,
     course_home,
     model_folder,
@@ -149,6 +151,24 @@ def test_as_a_person_types_it(how, name):
         assert json.loads(found.out)
     else:
         assert re.search(expected, everything), everything
+
+
+def test_several_chapters_end_in_a_table_and_their_json_is_a_list(monkeypatch, tmp_path):
+    figure = {"name": "error", "value": 0.5, "at_least": None, "at_most": 0.4, "ok": False}
+    stopped = "cell 3 stopped"
+
+    def run_chapter(path, device, data, on_cell, seed_shift):
+        failure = stopped if path.stem.startswith("01") else None
+        return Run(path.stem, device, data, 12.3, 1.25, [figure], failure, ["its sentence"])
+
+    monkeypatch.setattr("utils.notebooks.run_chapter", run_chapter)
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    said = course("run", "--all", "--device", "cpu")
+    assert said.status == 1 and stopped in said.errors and "its sentence" in said.errors
+    assert re.search(r"01_pet_classifier +12 +1\.2 +0 of 1 +stopped", said.out)
+    assert re.search(rf"all +{12.3 * len(chapters()):.0f}\b", said.out)
+    assert len(json.loads(course("run", "00", "02", "--device", "cpu", "--json").out)) == 2
+    assert "course run 01" in course("run").errors
 
 
 def test_none_is_forgotten():

@@ -133,48 +133,7 @@ MOVE = "For authors: move every seed by this many thousands."
 Shift = Annotated[int, typer.Option(help=MOVE, min=0)]
 
 
-@app.command("run")
-def run_one(
-    name: Annotated[str, typer.Argument(help="A chapter: 01, or 01_pet_classifier.")],
-    device: Device = "auto",
-    data: Source = "sample",
-    seed_shift: Shift = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Run a copy of a chapter from top to bottom, and check every figure it promises.
-
-    Exits with 1, and the failing cell, when a cell fails or a figure is out of its bounds. Your
-    answers and the chapter itself stay as they are.
-    """
-    path = chapter(name)
-    from utils.data import resolve_source
-    from utils.device import pick_device
-    from utils.notebooks import run_chapter
-
-    device, data = pick_device(device), resolve_source(data)
-    with progress_bar(path.stem) as on_cell:
-        run = run_chapter(path, device, data, on_cell, seed_shift)
-    if not run.failure:
-        record_seconds(path.stem, run.seconds)
-    if as_json:
-        print_json(run.as_dict())
-    else:
-        rows = []
-        for row in run.expectations:
-            bounds = ["" if row[b] is None else f"{row[b]:g}" for b in ("at_least", "at_most")]
-            verdict = "ok" if row["ok"] else "NOT OK"
-            rows.append([row["name"], f"{row['value']:.4f}", *bounds, verdict])
-        print_table(["figure", "value", "at least", "at most", ""], rows)
-        print(f"{path.stem} on {device}, {data}: {run.seconds:.0f} s, "
-              f"{run.peak_gib:.1f} GiB of memory at most")  # fmt: skip
-    if run.failure:
-        raise CourseError(f"\n{path.stem} stopped.\n\n{run.failure}")
-    bad = [row["name"] for row in run.expectations if not row["ok"]]
-    if bad and data in ("sample", "full"):
-        raise CourseError("\n".join([f"\nOut of bounds: {', '.join(bad)}.", *run.complaints]))
-
-
-Names = Annotated[list[str] | None, typer.Argument(help="Chapters, as in `course run`.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Chapters: 01, or 01_pet_classifier.")]
 Every = Annotated[bool, typer.Option("--all", help="Every chapter.")]
 
 
@@ -183,6 +142,70 @@ def named_chapters(names: list[str] | None, every: bool, command: str) -> list[P
     if bool(names) == every:
         raise CourseError(f"Say which: `course {command} 01`, or `course {command} --all`.")
     return [chapter(name) for name in names] if names else chapters()
+
+
+@app.command("run")
+def run_chapters(
+    names: Names = None,
+    every: Every = False,
+    device: Device = "auto",
+    data: Source = "sample",
+    seed_shift: Shift = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run copies of chapters from top to bottom, and check every figure they promise.
+
+    Exits with 1, and the failing cell, when a cell fails or a figure is out of its bounds. Your
+    answers and the chapters themselves stay as they are. Of several, the last table says which
+    failed; their JSON is a list.
+    """
+    paths = named_chapters(names, every, "run")
+    from utils.data import resolve_source
+    from utils.device import pick_device
+    from utils.notebooks import run_chapter
+
+    device, data = pick_device(device), resolve_source(data)
+    runs, complaints = [], []
+    for path in paths:
+        with progress_bar(path.stem) as on_cell:
+            run = run_chapter(path, device, data, on_cell, seed_shift)
+        runs.append(run)
+        bad = [row["name"] for row in run.expectations if not row["ok"]]
+        if run.failure:
+            complaints.append(f"\n{path.stem} stopped.\n\n{run.failure}")
+        else:
+            record_seconds(path.stem, run.seconds)
+            if bad and data in ("sample", "full"):
+                said = f"\n{path.stem}: out of bounds: {', '.join(bad)}."
+                complaints.append("\n".join([said, *run.complaints]))
+        if as_json:
+            continue
+        rows = []
+        for row in run.expectations:
+            bounds = ["" if row[b] is None else f"{row[b]:g}" for b in ("at_least", "at_most")]
+            verdict = "ok" if row["ok"] else "NOT OK"
+            rows.append([row["name"], f"{row['value']:.4f}", *bounds, verdict])
+        print_table(["figure", "value", "at least", "at most", ""], rows)
+        print(f"{path.stem} on {device}, {data}: {run.seconds:.0f} s, "
+              f"{run.peak_gib:.1f} GiB of memory at most")  # fmt: skip
+    if as_json:
+        several = [run.as_dict() for run in runs]
+        print_json(several if every or len(runs) > 1 else several[0])
+    elif len(runs) > 1:
+        rows = [
+            [
+                path.stem,
+                f"{run.seconds:.0f}",
+                f"{run.peak_gib:.1f}",
+                f"{sum(row['ok'] for row in run.expectations)} of {len(run.expectations)}",
+                "stopped" if run.failure else "",
+            ]
+            for path, run in zip(paths, runs, strict=True)
+        ]
+        total = f"{sum(run.seconds for run in runs):.0f}"
+        print_table(["chapter", "s", "GiB", "figures", ""], [*rows, ["all", total, "", "", ""]])
+    if complaints:
+        raise CourseError("\n".join(complaints))
 
 
 @app.command("store")
