@@ -19,7 +19,6 @@ setup:  ## only make the environment, in .venv (ARGS=--light: without libraries 
 
 bench: .venv/installed  ## measure, side by side: training recipes, the app and learn.predict, the cleaner
 	$(BIN)/python tests/bench.py $(ARGS)
-	$(BIN)/python tests/bench_texts.py
 	$(BIN)/python tests/bench_deploy.py
 	$(BIN)/python -m tests.bench_cleaner
 
