@@ -63,7 +63,7 @@ def test_review_lets_the_learner_overrule(home):
     answered_last_month(home, "intro-24")
     course("review", typed="something else entirely\nr\n")
     kept = Journal(home / "answers.sqlite3").latest("intro-24")
-    assert (kept.outcome, kept.verdict, kept.overruled) == ("right", "wrong", True)
+    assert (kept.outcome, kept.verdict, kept.overruled) == ("right", "unmatched", True)
 
 
 def test_review_can_be_left_and_loses_nothing(home):

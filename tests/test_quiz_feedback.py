@@ -23,6 +23,7 @@ BLANK = [
     *("", " ", "\n", "?", "???", "...", "-", "--", "idk", "IDK", "I don't know", "i dont know."),
     *("I don\u2019t know", "n/a", "N/A", "skip", "no idea", "not sure", "dunno"),
 ]
+NOT_IT = ("wrong", "unmatched")  # what is not answered, told or not
 SHARED = ROOT.parent / "shared" / "answers"
 
 
@@ -56,7 +57,7 @@ def test_model_answer_is_right(id):
 
 @pytest.mark.parametrize("id", BANK)
 def test_cases(id):
-    """Right in other words, half, and plausible but wrong."""
+    """Right in other words, half, and not it: told as wrong (`wrong`), or at least not right."""
     assert id in CASES, f"write answers to {id} into a file of tests/quiz_cases"
     kinds = {"short", "draw", "choice"}
     wanted = ("right", "partial", "wrong") if BANK[id].kind in kinds else ("right", "wrong")
@@ -65,14 +66,16 @@ def test_cases(id):
         wanted = ("right", "wrong")
     assert all(CASES[id][outcome] for outcome in wanted)
     judged = [(a, want, BANK[id].check(a)) for want, some in CASES[id].items() for a in some]
-    assert not [(a, want, f.outcome, f.message) for a, want, f in judged if f.outcome != want]
+    fits = {"wrong": NOT_IT}
+    off = [(a, want, f) for a, want, f in judged if f.outcome not in fits.get(want, (want,))]
+    assert not [(a, want, f.outcome, f.message) for a, want, f in off]
 
 
 @pytest.mark.parametrize("id", BANK)
 def test_question_itself_is_no_answer(id):
     text = BANK[id].text
     for echo in (text, text.lower().rstrip("?."), f"{text} {text}", " ".join(text.split()[1:])):
-        assert BANK[id].check(echo).outcome == "wrong"
+        assert BANK[id].check(echo).outcome in NOT_IT
 
 
 @pytest.mark.parametrize("id", BANK)
@@ -84,10 +87,10 @@ def test_all_keywords_are_no_answer(id):
     )
     for seed in range(5):
         random.Random(seed).shuffle(bag)
-        assert BANK[id].check(" ".join(bag)).outcome == "wrong"
-        assert BANK[id].check(", ".join(bag)).outcome == "wrong"
+        assert BANK[id].check(" ".join(bag)).outcome in NOT_IT
+        assert BANK[id].check(", ".join(bag)).outcome in NOT_IT
     if len(own) > 45:
-        assert BANK[id].check(" ".join(own)).outcome == "wrong"
+        assert BANK[id].check(" ".join(own)).outcome in NOT_IT
 
 
 MOST_PAIRS = 6_000
@@ -140,17 +143,17 @@ def test_answer_to_another_question_is_wrong():
         groups["learners'"] = [(id, answer) for id, answer, _ in shared()]
     for name, answers in groups.items():
         pairs = crossed(answers)
-        wrong = [pair for pair in pairs if pair[2] == "wrong"]
+        wrong = [pair for pair in pairs if pair[2] in NOT_IT]
         print(f"\n{name}: {share(wrong, pairs):.2f} % of {len(pairs)} answers to another question")
         print("  come out wrong")
-        assert share(wrong, pairs) >= 95
+        assert share(wrong, pairs) >= 97
 
 
 @pytest.mark.parametrize("id", [q.id for q in BANK.values() if q.kind == "code"])
 def test_prose_is_no_code(id):
     others = [text for other, text in answers_by_question() if BANK[other].kind == "short"]
     for text in random.Random(id).sample([t for t in others if " " in t], 8):
-        assert BANK[id].check(text).outcome == "wrong"
+        assert BANK[id].check(text).outcome in NOT_IT
 
 
 def test_fast_enough():
@@ -180,7 +183,7 @@ WORDS = st.lists(
 @given(st.text() | WORDS.map(" ".join), st.sampled_from(sorted(BANK)))
 def test_any_text(text, id):
     feedback = BANK[id].check(text)
-    assert feedback.outcome in ("blank", "wrong", "partial", "right")
+    assert feedback.outcome in ("blank", "wrong", "unmatched", "partial", "right")
     assert 0 <= feedback.score <= 1
     assert all(0 <= start < end <= len(text) for start, end, _ in feedback.marked)
     json.dumps(feedback.as_dict())
@@ -262,7 +265,7 @@ def short_question(tmp_path, **fields):
 def test_patterns(tmp_path, say, yes, no):
     question = short_question(tmp_path, ideas=[{"name": "it", "say": [say]}])
     assert question.check(yes).outcome == "right"
-    assert question.check(no).outcome == "wrong"
+    assert question.check(no).outcome == "unmatched"
 
 
 def test_misconception_can_leave_a_part(tmp_path):
@@ -311,8 +314,8 @@ OPTIONS = [
     ("text", "outcome"),
     [
         ("a, b", "right"), ("B a", "right"), ("ab", "right"), ("Adam; SGD", "right"),
-        ("A and B", "right"), ("options a & b", "right"), ("and", "wrong"),
-        ("a", "partial"), ("a, b, c", "partial"), ("c", "wrong"), ("d", "wrong"),
+        ("A and B", "right"), ("options a & b", "right"), ("and", "unmatched"),
+        ("a", "partial"), ("a, b, c", "partial"), ("c", "wrong"), ("d", "unmatched"),
         ("an accurate one", "wrong"),
     ],
 )  # fmt: skip

@@ -134,6 +134,7 @@ def test_progress_by_chapter(mine):
         "answered": 3,
         "right": 2,
         "partial": 1,
+        "unmatched": 0,
         "wrong": 0,
         "due": 2,
     }

@@ -369,10 +369,10 @@ def ask_due() -> None:
         print_feedback(question, feedback)
         if feedback.outcome == "blank":
             continue
-        verdict = read_line("Enter for the next one, r: I was right, w: I was wrong, q: stop > ")
+        verdict = read_line("Enter for the next one, r: I was right, p: partly, w: wrong, q: stop > ")
         if verdict is None:
             return
-        if outcome := {"r": "right", "w": "wrong"}.get(verdict.strip().lower()):
+        if outcome := {"r": "right", "p": "partial", "w": "wrong"}.get(verdict.strip().lower()):
             journal.overrule(name, outcome)
             schedule.overrule_review(journal, name, outcome)
 
@@ -401,7 +401,7 @@ def print_progress(as_json: AsJson = False) -> None:
         return
     for notice in journal.notices:
         console.print(escape(notice), style="bold")
-    columns = ("questions", "answered", "right", "partial", "wrong", "due")
+    columns = ("questions", "answered", *schedule.RATINGS, "due")
     rows = [[name, *(row[column] for column in columns)] for name, row in counts.items()]
     print_table(["chapter", *columns], rows)
 

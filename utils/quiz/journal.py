@@ -24,7 +24,7 @@ from zlib import crc32
 from utils.common import CourseError, made_whole, write_whole
 from utils.paths import FolderError, course_home, file_lock, has_locks
 
-SCORES = {"right": 1.0, "partial": 0.5, "wrong": 0.0, "blank": 0.0}
+SCORES = {"right": 1.0, "partial": 0.5, "unmatched": 0.0, "wrong": 0.0, "blank": 0.0}
 WAIT = 10.0  # seconds to wait for another kernel that is writing
 COPY_EVERY = 60.0  # seconds, while a kernel writes
 # How SQLite says that a file is damaged; Python 3.10 has no error codes yet.

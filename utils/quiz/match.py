@@ -53,6 +53,7 @@ class Words:
     same: Mapping[str, str] = field(default_factory=dict)  # stem -> the stem of its group
     known: frozenset[str] = frozenset()  # stems that are words, hence no typing errors
     small: frozenset[str] = frozenset()  # carry no meaning of their own
+    by: frozenset[str] = frozenset()  # the small words before what acts: "updated by"
     breaks: frozenset[str] = frozenset()  # "and", "but": a new clause begins
     negations: frozenset[str] = frozenset()
     blank: frozenset[str] = frozenset()  # whole answers that say "no answer"
@@ -64,7 +65,7 @@ class Words:
         same = {stem(word): stem(group[0]) for group in lists["same"] for word in group}
         seen = (m["word"] for text in texts for m in TOKEN.finditer(text) if m["word"])
         known = {stem(word) for word in (*seen, *lists["known"])} | same.keys()
-        plain_lists = ("small", "breaks", "negations", "blank", "done")
+        plain_lists = ("small", "by", "breaks", "negations", "blank", "done")
         rest = {name: frozenset(map(str.lower, lists[name])) for name in plain_lists}
         return cls(same, frozenset(known), **rest)
 
@@ -106,6 +107,7 @@ class Token:
     clause: int
     negation: bool = False  # this word is a "not"
     negated: bool = False  # a "not" denies this word
+    by: bool = False  # "by", "with", "from" … stand before it: what acts comes second
     topics: tuple[str, ...] = ()  # what it is said about, the surest first
 
 
@@ -118,6 +120,7 @@ def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None)
     answer, vocabulary = answer[:LONGEST_READ], vocabulary or {}
     tokens: list[Token] = []
     sentence = clause = reach = 0
+    by = False
     matches = list(TOKEN.finditer(answer))
     next_words = [(match["word"] or "").lower() for match in matches[1:]]
     for match, next_word in zip(matches, [*next_words, ""], strict=False):
@@ -131,7 +134,9 @@ def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None)
         if match["sentence"] or match["comma"] or match["colon"] or word in words.breaks:
             sentence += bool(match["sentence"])
             clause += not match["colon"]  # "metric: for people" stays one clause
-            reach = reach if word == "or" else 0  # "not fast or cheap" denies both
+            # "not fast or cheap" denies both, "does not (in training) look" what it is about
+            reach = reach if word in ("or", "(") else 0
+            by = False
         elif denies:
             # "No, …" and "no it can" answer the question, they deny nothing that follows; so does
             # a "no" that opens the answer to a question to which "no" is an answer.
@@ -143,9 +148,11 @@ def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None)
             tokens.append(Token(word, start, end, itself, sentence, clause, negation=True))
         elif word not in words.small:
             word, meaning = _respelt(word, words, vocabulary)
-            denied = reach > 0
-            tokens.append(Token(word, start, end, {meaning: end}, sentence, clause, negated=denied))
+            token = Token(word, start, end, {meaning: end}, sentence, clause, negated=reach > 0)
+            token.by, by = by, False
+            tokens.append(token)
             reach -= 1
+        by = by or word in words.by
     for token, after in pairwise(tokens):
         if answer[token.end : after.start] in (" ", "-", "_"):  # "data set" means "dataset" too
             token.meanings[words.meaning(token.text + after.text)] = after.end
@@ -166,7 +173,7 @@ def _respelt(word: str, words: Words, vocabulary: Mapping[str, str]) -> tuple[st
     forms = (typed, stem(typed))
     whole = [other for other in alike if not other.endswith("*")]
     errors = [(min(OSA.distance(form, other) for form in forms), other) for other in whole]
-    if errors and min(errors)[0] <= 1 + (len(typed) >= 8):
+    if errors and min(errors)[0] <= 1 + (len(typed) >= 8) + (len(typed) >= 13):
         meaning = vocabulary[min(errors)[1]]
     return word, meaning
 
@@ -180,6 +187,7 @@ class Element:
 
     phrases: tuple[tuple[str, ...], ...]
     group: int  # elements of a later group (after "..") must stand later in the answer
+    acted: bool = False  # after ">": the element before acts on this one
 
 
 @dataclass(frozen=True)
@@ -218,18 +226,21 @@ def parse(source: str, words: Words) -> Pattern:
     Raises ValueError, with a sentence for the question writer, if it is not well formed.
     """
     sorts: dict[str, list[Element]] = {"": [], "!": [], "?": []}
-    group = 0
+    group, acted = 0, False
     whole = source.startswith("=")
     for part in PATTERN_PART.findall(source.removeprefix("=")):
         if part == "..":
             group += 1
+        elif part == ">":
+            acted = True
         elif part in "[]":
             raise ValueError(f"'{source}' has a bracket without its partner; write [one|other]")
         else:
             sort = part[0] if part[0] in "!?" else ""
             phrases = part.removeprefix(sort).strip("[]").split("|")
-            element = Element(tuple(_phrase(p.strip(), source, words) for p in phrases), group)
-            sorts[sort].append(element)
+            element = tuple(_phrase(p.strip(), source, words) for p in phrases)
+            sorts[sort].append(Element(element, group, acted))
+            acted = False
     if not sorts[""]:
         raise ValueError(f"'{source}' names no word to look for; write at least one")
     if sorts["?"] and not whole:
@@ -274,13 +285,28 @@ def _may_be_in(said: set[str], pattern: Pattern) -> bool:
 def _find(pattern: Pattern, tokens: Sequence[Token]) -> list[tuple[int, int]]:
     for sentence in dict.fromkeys(token.sentence for token in tokens):
         inside = [token for token in tokens if token.sentence == sentence]
-        if any(_places(element, inside) for element in pattern.banned):
+        banned = (place for element in pattern.banned for place in _places(element, inside))
+        if any(not place.negated for place in banned):  # "not element by element" bans nothing
             continue
         options = [_places(element, inside) for element in pattern.elements]
-        chosen = next(_chosen(pattern.elements, options), ()) if all(options) else ()
+        ways = _chosen(pattern.elements, options) if all(options) else ()
+        chosen = next((way for way in ways if _related(pattern.elements, way, inside)), ())
         if chosen and not (pattern.whole and _says_more(pattern, chosen, inside, tokens)):
             return sorted((inside[p.first].start, p.end) for p in chosen)
     return []
+
+
+def _related(
+    elements: Sequence[Element], chosen: Sequence[Place], inside: Sequence[Token]
+) -> bool:
+    """Whether what acts stands before what it acts on, or after it and a "by"."""
+    for element, (actor, acted) in zip(elements[1:], pairwise(chosen), strict=True):
+        first, second = sorted((actor, acted), key=lambda place: place.first)
+        # The "by" may stand before an adjective: "by the new weights".
+        between = inside[max(first.last + 1, second.first - 1) : second.first + 1]
+        if element.acted and any(token.by for token in between) != (second is actor):
+            return False
+    return True
 
 
 def _says_more(

@@ -35,9 +35,15 @@ from utils.quiz.match import (
 LONGEST_NUMBER = 12  # words: more than these are no answer to "which number?"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"  # what the options of a choice are called
 
-Outcome = Literal["blank", "wrong", "partial", "right"]
+Outcome = Literal["blank", "wrong", "unmatched", "partial", "right"]
 CAPS = {"wrong": 0.0, "partial": 0.5}  # the best score that a misconception leaves
-HEADS = {"right": "Right.", "partial": "Part of it.", "wrong": "Not yet."}
+HEADS = {
+    "right": "Right.",
+    "partial": "Part of it.",
+    "unmatched": "Can't match.",
+    "wrong": "Not yet.",
+}
+COMPARE = "I can't match this with the ideas I know. Compare it with our answer."
 
 
 # -- feedback --------------------------------------------------------------------------------------
@@ -75,6 +81,12 @@ class Feedback:
 def wrong(message: str, missing: Sequence[str] = ()) -> Feedback:
     """The verdict on an answer that has nothing right."""
     return Feedback("wrong", 0.0, message, (), tuple(missing))
+
+
+def unmatched(message: str, found: Sequence[Found] = (), missing: Sequence[str] = ()) -> Feedback:
+    """The verdict on an answer that says nothing known, right or wrong."""
+    head = f"{HEADS['unmatched']} {message}"
+    return Feedback("unmatched", 0.0, sentences(head, found, []), tuple(found), tuple(missing))
 
 
 def sentences(
@@ -232,12 +244,14 @@ class ShortQuestion(BaseQuestion):
         total = sum(idea.weight for idea in self.ideas)
         weight = sum(idea.weight for idea in self.ideas if idea.name in have)
         score = min(best, weight / (self.right_at or total))
+        missing = tuple(idea.name for idea in self.ideas if idea.name not in have)
         outcome: Outcome = "wrong"
         if score >= 1:
             outcome = "right"
         elif score and (weight >= self.partial_at or any(f.alone for f in found)):
             outcome = "partial"
-        missing = tuple(idea.name for idea in self.ideas if idea.name not in have)
+        elif best:
+            return unmatched(" ".join([COMPARE, *advice]), found, missing)
         all_needed = self.right_at in (None, total) and outcome != "right"
         opening = " ".join(advice) or HEADS[outcome]
         message = sentences(opening, found, missing, "Missing" if all_needed else "You could add")
@@ -289,7 +303,7 @@ class ChoiceQuestion(BaseQuestion):
         picked = self._picked(answer)
         if not picked:
             last = LETTERS[len(self.options) - 1]
-            return wrong(f"That is none of the options; write letters, a to {last}.")
+            return unmatched(f"That is none of the options; write letters, a to {last}.")
         rightly = [option for option in picked if option.right]
         missing = tuple(o.text for o in self.options if o.right and o not in picked)
         slips = len(picked) - len(rightly)

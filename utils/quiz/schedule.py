@@ -1,7 +1,7 @@
 """Spaced repetition: when which question should come back, and how far the learner has come.
 
 What an answer does to a question's card (FSRS, without chance, so that the same answers give the
-same dates): right is Good, partial is Hard, wrong is Again, blank is no review. Never Easy: what is
+same dates): right is Good, partial is Hard, wrong and unmatched are Again, blank is no review. Never Easy: what is
 typed does not show how easily it came. There are no steps of minutes as in a flashcard program:
 the model answer is on the page after the first check, so further checks of that sitting prove
 nothing, and the question comes back on another day.
@@ -16,7 +16,12 @@ from fsrs import Card, Rating, Scheduler
 
 from utils.quiz.journal import Journal
 
-RATINGS = {"right": Rating.Good, "partial": Rating.Hard, "wrong": Rating.Again}
+RATINGS = {
+    "right": Rating.Good,
+    "partial": Rating.Hard,
+    "unmatched": Rating.Again,
+    "wrong": Rating.Again,
+}
 SITTING = timedelta(hours=8)  # a check this soon after a review is not another one
 SCHEDULER = Scheduler(learning_steps=(), relearning_steps=(), enable_fuzzing=False)
 
@@ -87,14 +92,11 @@ def _dates(journal: Journal, bank_ids: Iterable[str], now: datetime) -> dict[str
 def progress(
     journal: Journal, bank: Mapping[str, Any], now: datetime | None = None
 ) -> dict[str, dict[str, int]]:
-    """For each chapter: how many questions, and how many answered, right, partial, wrong, due.
-
-    In reading order.
-    """
+    """For each chapter, in reading order: how many questions, answered (and how), and due."""
     held, late = journal.latest_all(), set(due(journal, bank, now))
     chapters: dict[str, dict[str, int]] = {}
     for question in sorted(bank.values(), key=lambda question: question.notebook):
-        columns = ("questions", "answered", "right", "partial", "wrong", "due")
+        columns = ("questions", "answered", *RATINGS, "due")
         counts = chapters.setdefault(question.notebook, dict.fromkeys(columns, 0))
         counts["questions"] += 1
         counts["due"] += question.id in late

@@ -20,6 +20,7 @@ from utils.quiz.questions import LETTERS, ChoiceQuestion, Feedback, Question
 OUTCOMES = {
     "right": ("✓", "Right"),
     "partial": ("◐", "Partly right"),
+    "unmatched": ("?", "Can't match"),
     "wrong": ("✗", "Not yet"),
     "blank": ("○", "Nothing written"),
 }
@@ -61,7 +62,7 @@ def headline(outcome: str, overruled: bool = False) -> str:
 
 def without_headline(message: str) -> str:
     """A feedback message without the first words that repeat its outcome."""
-    return re.sub(r"^(Right|Part of it|Not yet|Done)\.\s*", "", message)
+    return re.sub(r"^(Right|Part of it|Can't match|Not yet|Done)\.\s*", "", message)
 
 
 @dataclass

@@ -23,7 +23,7 @@ from utils.quiz.questions import DrawQuestion, Feedback, Question
 from utils.widgets.base import Widget, joined, show_widget
 
 HERE = Path(__file__).parent
-OVERRULES = {"right": "I was right", "wrong": "I was not"}
+OVERRULES = {"right": "I was right", "partial": "I had part of it", "wrong": "I was not"}
 GUESS_FIRST = "Guess first"
 LABEL_LENGTH = 60  # characters of a question in the list of questions
 
@@ -180,7 +180,13 @@ def _verdict(question: Question, answer: Answer, feedback: Feedback | None) -> d
         "headline": show.headline(answer.outcome, answer.overruled),
         "message": show.without_headline(feedback.message),
         "result": show.verdict(question, answer.answer, feedback),
-        "overrule": [o for o in overrules if o["outcome"] != answer.outcome],
+        # Who compares for themselves may have a part of it; a verdict is overruled outright.
+        "overrule": [
+            o
+            for o in overrules
+            if o["outcome"] != answer.outcome
+            and (o["outcome"] != "partial" or answer.verdict == "unmatched")
+        ],
     }
 
 
