@@ -56,6 +56,7 @@ class Words:
     by: frozenset[str] = frozenset()  # the small words before what acts: "updated by"
     breaks: frozenset[str] = frozenset()  # "and", "but": a new clause begins
     negations: frozenset[str] = frozenset()
+    turns: frozenset[str] = frozenset()  # "when", "which": a "not" reaches no further
     blank: frozenset[str] = frozenset()  # whole answers that say "no answer"
     done: frozenset[str] = frozenset()  # whole answers that say "I have done it"
 
@@ -65,7 +66,7 @@ class Words:
         same = {stem(word): stem(group[0]) for group in lists["same"] for word in group}
         seen = (m["word"] for text in texts for m in TOKEN.finditer(text) if m["word"])
         known = {stem(word) for word in (*seen, *lists["known"])} | same.keys()
-        plain_lists = ("small", "by", "breaks", "negations", "blank", "done")
+        plain_lists = ("small", "by", "breaks", "turns", "negations", "blank", "done")
         rest = {name: frozenset(map(str.lower, lists[name])) for name in plain_lists}
         return cls(same, frozenset(known), **rest)
 
@@ -153,6 +154,8 @@ def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None)
             tokens.append(token)
             reach -= 1
         by = by or word in words.by
+        if word in words.turns and reach < NEGATION_REACH:  # "is not good where it snows"
+            reach = 0
     for token, after in pairwise(tokens):
         if answer[token.end : after.start] in (" ", "-", "_"):  # "data set" means "dataset" too
             token.meanings[words.meaning(token.text + after.text)] = after.end
@@ -326,7 +329,7 @@ def _places(element: Element, tokens: Sequence[Token]) -> list[Place]:
         for phrase in element.phrases:
             here = tokens[first : first + len(phrase)]
             ends = [_word_end(word, token) for word, token in zip(phrase, here, strict=False)]
-            if len(here) == len(phrase) and all(ends):
+            if len(here) == len(phrase) and all(ends) and here[0].clause == here[-1].clause:
                 negation = phrase[0] == "not"
                 # "not seen" brings its own "not": it is no denial of what else is said.
                 negated = not negation and any(token.negated for token in here)
@@ -394,6 +397,9 @@ def assign_topics(tokens: Sequence[Token], topics: Mapping[str, Sequence[Pattern
         by_sentence[tokens[index].sentence].append(named[index])
         by_clause[tokens[index].clause].append(named[index])
     current = named[min(named)] if named else ""
+    first = next(iter(topics), "")
+    if first not in named.values():  # "edges; later layers …": what opens is about the first topic
+        current = first if named else ""
     clause = -1
     for index, token in enumerate(tokens):
         in_sentence, in_clause = by_sentence[token.sentence], by_clause[token.clause][:1]

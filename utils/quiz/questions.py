@@ -180,6 +180,7 @@ class Misconception(Statement):
 
     tell: Text
     cap: Literal["wrong", "partial"] = "wrong"
+    alone: bool = False  # told only where no idea is found
 
 
 class ShortQuestion(BaseQuestion):
@@ -230,7 +231,8 @@ class ShortQuestion(BaseQuestion):
             for idea in self.ideas
             if (match := first_said(idea.say, tokens, idea.about))
         ]
-        slips = [s for s in self.misconceptions if first_said(s.say, tokens, s.about, sure=True)]
+        told = [slip for slip in self.misconceptions if not (slip.alone and found)]
+        slips = [slip for slip in told if first_said(slip.say, tokens, slip.about, sure=True)]
         advice = [slip.tell for slip in slips]
         if len(answer) > LONGEST_READ:
             advice.append(f"Only the first {LONGEST_READ:,} characters were read.")
