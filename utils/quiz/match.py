@@ -43,7 +43,8 @@ STEMMER = snowballstemmer.stemmer("english")
 def stem(word: str) -> str:
     """The stem of one word; British and American spellings have the same one."""
     word = unicodedata.normalize("NFKC", word).lower()
-    return STEMMER.stemWord(OR_FOR_OUR.sub("or", Z_FOR_S.sub("iz", word)))
+    once = STEMMER.stemWord(OR_FOR_OUR.sub("or", Z_FOR_S.sub("iz", word)))
+    return STEMMER.stemWord(once)  # "parameteres" becomes "parameter", and then what that becomes
 
 
 @dataclass(frozen=True)
