@@ -13,6 +13,7 @@ from utils.common import CourseError
 from utils.paths import DATA
 from utils.quiz.match import Words
 from utils.quiz.questions import Question
+from utils.quiz.rivals import Rivals
 
 QUESTIONS = DATA / "questions"
 WORDS_FILE = "words.yaml"
@@ -33,12 +34,12 @@ class Bank(dict[str, Question]):
         for question in self.values():
             if question.book and [part.lstrip("0") for part in question.book.split(".")] == wanted:
                 return question
-        topics = sorted({id.rpartition("-")[0] for id in self})
+        topics = sorted({_topic(id) for id in self})
         raise KeyError(f"no question '{key}'; an id is {' or '.join(topics)}, then -01, -02 …")
 
     def for_topic(self, name: str) -> list[Question]:
         """The questions of topic `name` (`intro`), in order; none when there is no such topic."""
-        return [q for q in self.values() if q.id.rpartition("-")[0] == name]
+        return [q for q in self.values() if _topic(q.id) == name]
 
     def for_notebook(self, name: str) -> list[Question]:
         """The questions that notebook `name` teaches, in order, without its exercises."""
@@ -64,7 +65,17 @@ def load_bank(folder: Path = QUESTIONS) -> Bank:
     ]
     if problems:
         raise BankError("\n".join(problems))
-    return Bank((question.id, question) for question in questions)
+    bank = Bank((question.id, question) for question in questions)
+    for topic in {_topic(id) for id in bank}:
+        together = {question.id: question for question in bank.for_topic(topic)}
+        rivals = Rivals({id: question.own_words() for id, question in together.items()})
+        for question in together.values():
+            question.meet(together, rivals)
+    return bank
+
+
+def _topic(id: str) -> str:
+    return id.rpartition("-")[0]
 
 
 def _load_words(path: Path, files: list[Path]) -> Words:

@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -31,6 +31,7 @@ from utils.quiz.match import (
     read,
     read_numbers,
 )
+from utils.quiz.rivals import Rivals
 
 LONGEST_NUMBER = 12  # words: more than these are no answer to "which number?"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"  # what the options of a choice are called
@@ -140,6 +141,17 @@ class BaseQuestion(Strict):
     hints: Texts
     exercise: bool = False  # asked where the page has come to it, and not in the questionnaire
     _words: Words = PrivateAttr()
+    _rivals: Rivals | None = PrivateAttr(None)
+    _topic: Mapping[str, "BaseQuestion"] = PrivateAttr(default_factory=dict)
+
+    def meet(self, topic: "Mapping[str, BaseQuestion]", rivals: Rivals) -> None:
+        """Learn which other questions are asked on this topic."""
+        self._topic, self._rivals = topic, rivals
+
+    def own_words(self) -> dict[str, float]:
+        """The words it speaks with, and how much each tells that an answer is its own."""
+        tokens = read(f"{self.text}\n{self.answer}", self._words)
+        return {meaning: 1.0 for token in tokens for meaning in token.meanings}
 
     def model_post_init(self, context: Any) -> None:
         """Keep the word lists of the bank that this question is in."""
@@ -217,6 +229,21 @@ class ShortQuestion(BaseQuestion):
         return self
 
     def _check(self, answer: str) -> Feedback:
+        feedback = self.judge(answer)
+        alone = any(found.alone for found in feedback.found)  # the pattern knows the whole answer
+        if feedback.outcome == "wrong" or alone or not self._rivals:
+            return feedback
+        tokens = read(answer, self._words, self.vocabulary)
+        nearer = self._rivals.nearer(self.id, {m for token in tokens for m in token.meanings})
+        if nearer is None:
+            return feedback
+        other, names = self._topic[nearer], [idea.name for idea in self.ideas]
+        if isinstance(other, ShortQuestion) and other.judge(answer).outcome == "right":
+            return wrong(f"This answers another question: {other.text}", names)
+        return unmatched(COMPARE, (), names)
+
+    def judge(self, answer: str) -> Feedback:
+        """Judge an answer by itself, whatever other questions there are."""
         tokens = read(answer, self._words, self.vocabulary)
         names = [idea.name for idea in self.ideas]
         asked = {meaning for token in read(self.text, self._words) for meaning in token.meanings}
@@ -237,6 +264,15 @@ class ShortQuestion(BaseQuestion):
         if len(answer) > LONGEST_READ:
             advice.append(f"Only the first {LONGEST_READ:,} characters were read.")
         return self._weigh(found, min([1.0, *(CAPS[slip.cap] for slip in slips)]), advice)
+
+    def own_words(self) -> dict[str, float]:
+        """Those of every question; of the ideas as well, and half as much of what is sought."""
+        elements = (e for idea in self.ideas for pattern in idea.say for e in pattern.elements)
+        words = {word for element in elements for phrase in element.phrases for word in phrase}
+        sought = {self._words.meaning(word.rstrip("*")): 0.5 for word in words - {"not"}}
+        names = read("\n".join(idea.name for idea in self.ideas), self._words)
+        named = {meaning: 1.0 for token in names for meaning in token.meanings}
+        return sought | super().own_words() | named
 
     def _weigh(self, found: list[Found], best: float, advice: list[str]) -> Feedback:
         """The verdict on an answer with these ideas, whose score is at most `best`."""
