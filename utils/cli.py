@@ -369,7 +369,7 @@ def ask_due() -> None:
         print_feedback(question, feedback)
         if feedback.outcome == "blank":
             continue
-        verdict = read_line("Enter for the next one, r: I was right, p: partly, w: wrong, q: stop > ")
+        verdict = read_line("Enter: next, r: I was right, p: partly, w: I was wrong, q: stop > ")
         if verdict is None:
             return
         if outcome := {"r": "right", "p": "partial", "w": "wrong"}.get(verdict.strip().lower()):

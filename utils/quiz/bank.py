@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from utils.common import CourseError
 from utils.paths import DATA
 from utils.quiz.match import Words
-from utils.quiz.questions import Question
+from utils.quiz.questions import Question, ShortQuestion
 from utils.quiz.rivals import Rivals
 
 QUESTIONS = DATA / "questions"
@@ -67,10 +67,11 @@ def load_bank(folder: Path = QUESTIONS) -> Bank:
         raise BankError("\n".join(problems))
     bank = Bank((question.id, question) for question in questions)
     for topic in {_topic(id) for id in bank}:
-        together = {question.id: question for question in bank.for_topic(topic)}
-        rivals = Rivals({id: question.own_words() for id, question in together.items()})
-        for question in together.values():
-            question.meet(together, rivals)
+        asked = {q.id: q for q in bank.for_topic(topic) if isinstance(q, ShortQuestion)}
+        if len(asked) > 1:
+            rivals = Rivals({id: question.own_words() for id, question in asked.items()})
+            for question in asked.values():
+                question.meet(asked, rivals)
     return bank
 
 

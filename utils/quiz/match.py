@@ -59,6 +59,7 @@ class Words:
     negations: frozenset[str] = frozenset()
     turns: frozenset[str] = frozenset()  # "when", "which": a "not" reaches no further
     blank: frozenset[str] = frozenset()  # whole answers that say "no answer"
+    gives_up: frozenset[str] = frozenset()  # parts of answers that say "no answer"
     done: frozenset[str] = frozenset()  # whole answers that say "I have done it"
 
     @classmethod
@@ -67,7 +68,7 @@ class Words:
         same = {stem(word): stem(group[0]) for group in lists["same"] for word in group}
         seen = (m["word"] for text in texts for m in TOKEN.finditer(text) if m["word"])
         known = {stem(word) for word in (*seen, *lists["known"])} | same.keys()
-        plain_lists = ("small", "by", "breaks", "turns", "negations", "blank", "done")
+        plain_lists = ("small", "by", "breaks", "turns", "negations", "blank", "gives_up", "done")
         rest = {name: frozenset(map(str.lower, lists[name])) for name in plain_lists}
         return cls(same, frozenset(known), **rest)
 
@@ -300,9 +301,7 @@ def _find(pattern: Pattern, tokens: Sequence[Token]) -> list[tuple[int, int]]:
     return []
 
 
-def _related(
-    elements: Sequence[Element], chosen: Sequence[Place], inside: Sequence[Token]
-) -> bool:
+def _related(elements: Sequence[Element], chosen: Sequence[Place], inside: Sequence[Token]) -> bool:
     """Whether what acts stands before what it acts on, or after it and a "by"."""
     for element, (actor, acted) in zip(elements[1:], pairwise(chosen), strict=True):
         first, second = sorted((actor, acted), key=lambda place: place.first)

@@ -31,7 +31,7 @@ from utils.quiz.match import (
     read,
     read_numbers,
 )
-from utils.quiz.rivals import Rivals
+from utils.quiz.rivals import BETTER, FAR_BETTER, Rivals
 
 LONGEST_NUMBER = 12  # words: more than these are no answer to "which number?"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"  # what the options of a choice are called
@@ -141,17 +141,6 @@ class BaseQuestion(Strict):
     hints: Texts
     exercise: bool = False  # asked where the page has come to it, and not in the questionnaire
     _words: Words = PrivateAttr()
-    _rivals: Rivals | None = PrivateAttr(None)
-    _topic: Mapping[str, "BaseQuestion"] = PrivateAttr(default_factory=dict)
-
-    def meet(self, topic: "Mapping[str, BaseQuestion]", rivals: Rivals) -> None:
-        """Learn which other questions are asked on this topic."""
-        self._topic, self._rivals = topic, rivals
-
-    def own_words(self) -> dict[str, float]:
-        """The words it speaks with, and how much each tells that an answer is its own."""
-        tokens = read(f"{self.text}\n{self.answer}", self._words)
-        return {meaning: 1.0 for token in tokens for meaning in token.meanings}
 
     def model_post_init(self, context: Any) -> None:
         """Keep the word lists of the bank that this question is in."""
@@ -204,6 +193,12 @@ class ShortQuestion(BaseQuestion):
     topics: dict[str, SomeWays] = {}
     right_at: float | None = Field(default=None, gt=0)  # the weight of ideas that makes it right
     partial_at: float = Field(default=0.01, gt=0)
+    _topic: Mapping[str, "ShortQuestion"] = PrivateAttr(default_factory=dict)
+    _rivals: Rivals | None = PrivateAttr(None)
+
+    def meet(self, topic: Mapping[str, "ShortQuestion"], rivals: Rivals) -> None:
+        """Learn which other questions are asked on this topic."""
+        self._topic, self._rivals = topic, rivals
 
     @cached_property
     def vocabulary(self) -> dict[str, str]:
@@ -234,24 +229,27 @@ class ShortQuestion(BaseQuestion):
         if feedback.outcome == "wrong" or alone or not self._rivals:
             return feedback
         tokens = read(answer, self._words, self.vocabulary)
-        nearer = self._rivals.nearer(self.id, {m for token in tokens for m in token.meanings})
-        if nearer is None:
+        nearest, times = self._rivals.nearest(self.id, {m for t in tokens for m in t.meanings})
+        other, names = self._topic[nearest], [idea.name for idea in self.ideas]
+        if times < BETTER:
             return feedback
-        other, names = self._topic[nearer], [idea.name for idea in self.ideas]
-        if isinstance(other, ShortQuestion) and other.judge(answer).outcome == "right":
+        right_there = other.judge(answer).outcome == "right"
+        if right_there and feedback.outcome == "unmatched":
             return wrong(f"This answers another question: {other.text}", names)
-        return unmatched(COMPARE, (), names)
+        return unmatched(COMPARE, (), names) if right_there or times > FAR_BETTER else feedback
 
     def judge(self, answer: str) -> Feedback:
         """Judge an answer by itself, whatever other questions there are."""
         tokens = read(answer, self._words, self.vocabulary)
         names = [idea.name for idea in self.ideas]
         asked = {meaning for token in read(self.text, self._words) for meaning in token.meanings}
-        said = {meaning for token in tokens for meaning in token.meanings}
+        said = {next(iter(token.meanings)) for token in tokens}
         if asked and said <= asked and len(said) * 2 >= len(asked):
             return wrong("That is the question itself. What is the answer?", names)
         if is_word_list(answer, tokens):
             return wrong("These are words in a row. Say it in a sentence.", names)
+        if any(phrase in plain(answer) for phrase in self._words.gives_up):
+            return unmatched(COMPARE, (), names)
         assign_topics(tokens, self.topics)
         found = [
             Found(idea.name, match[1], match[0].whole)
@@ -266,13 +264,15 @@ class ShortQuestion(BaseQuestion):
         return self._weigh(found, min([1.0, *(CAPS[slip.cap] for slip in slips)]), advice)
 
     def own_words(self) -> dict[str, float]:
-        """Those of every question; of the ideas as well, and half as much of what is sought."""
+        """The words it speaks with, and, counting half, those that its patterns look for."""
         elements = (e for idea in self.ideas for pattern in idea.say for e in pattern.elements)
         words = {word for element in elements for phrase in element.phrases for word in phrase}
-        sought = {self._words.meaning(word.rstrip("*")): 0.5 for word in words - {"not"}}
-        names = read("\n".join(idea.name for idea in self.ideas), self._words)
-        named = {meaning: 1.0 for token in names for meaning in token.meanings}
-        return sought | super().own_words() | named
+        words |= {self._words.meaning(word.rstrip("*")) for word in words - {"not"}}
+        names = [idea.name for idea in self.ideas]
+        tokens = read("\n".join([self.text, self.answer, *names]), self._words)
+        return dict.fromkeys(words, 0.5) | {
+            meaning: 1.0 for token in tokens for meaning in token.meanings
+        }
 
     def _weigh(self, found: list[Found], best: float, advice: list[str]) -> Feedback:
         """The verdict on an answer with these ideas, whose score is at most `best`."""

@@ -1,10 +1,10 @@
 """Spaced repetition: when which question should come back, and how far the learner has come.
 
 What an answer does to a question's card (FSRS, without chance, so that the same answers give the
-same dates): right is Good, partial is Hard, wrong and unmatched are Again, blank is no review. Never Easy: what is
-typed does not show how easily it came. There are no steps of minutes as in a flashcard program:
-the model answer is on the page after the first check, so further checks of that sitting prove
-nothing, and the question comes back on another day.
+same dates): right is Good, partial is Hard, wrong is Again, as is what could not be matched, blank
+is no review. Never Easy: what is typed does not show how easily it came. There are no steps of
+minutes as in a flashcard program: the model answer is on the page after the first check, so further
+checks of that sitting prove nothing, and the question comes back on another day.
 """
 
 from collections.abc import Iterable, Mapping
