@@ -154,6 +154,12 @@ class BaseQuestion(Strict):
             return Feedback("blank", 0.0, "Nothing answered yet.")
         return self._check(answer)
 
+    def is_echo(self, tokens: Sequence[Token]) -> bool:
+        """Whether an answer says a good part of the question and nothing else."""
+        asked = {meaning for token in read(self.text, self._words) for meaning in token.meanings}
+        said = {next(iter(token.meanings)) for token in tokens}
+        return bool(asked) and said <= asked and len(said) * 3 >= len(asked)
+
     def _check(self, answer: str) -> Feedback:
         raise NotImplementedError
 
@@ -242,9 +248,7 @@ class ShortQuestion(BaseQuestion):
         """Judge an answer by itself, whatever other questions there are."""
         tokens = read(answer, self._words, self.vocabulary)
         names = [idea.name for idea in self.ideas]
-        asked = {meaning for token in read(self.text, self._words) for meaning in token.meanings}
-        said = {next(iter(token.meanings)) for token in tokens}
-        if asked and said <= asked and len(said) * 2 >= len(asked):
+        if self.is_echo(tokens):
             return wrong("That is the question itself. What is the answer?", names)
         if is_word_list(answer, tokens):
             return wrong("These are words in a row. Say it in a sentence.", names)
@@ -362,7 +366,7 @@ class ChoiceQuestion(BaseQuestion):
         lines = {plain(part) for part in re.split(r"[;\n]", answer)}
         by_text = [option for option in self.options if plain(option.text) in lines]
         tokens = read(answer, self._words)
-        if by_text or is_word_list(answer, tokens):
+        if by_text or is_word_list(answer, tokens) or self.is_echo(tokens):
             return by_text
         return [option for option in self.options if first_said(option.say, tokens)]
 
