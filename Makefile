@@ -43,6 +43,10 @@ site: .venv/installed  ## for authors: the stored chapters as a site, in build/s
 	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable ".[site]"
 	$(BIN)/python site/build.py
 
+class: .venv/installed  ## ten learners on a JupyterHub at once (needs configurable-http-proxy): is an answer lost?
+	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable ".[class]"
+	$(BIN)/python -m tests.class_of_ten
+
 screenshots: .venv/installed  ## for authors: take the README's pictures again, from the stored pages
 	$(BIN)/python -m tests.screenshots
 
@@ -58,4 +62,4 @@ map: .venv/installed  ## for authors: draw the parts of utils and their imports 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures site screenshots pins map help
+.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures site class screenshots pins map help
