@@ -17,8 +17,9 @@ test:  ## test everything: utils, notebooks, pages in a browser
 setup:  ## only make the environment, in .venv (ARGS=--light: without libraries for NVIDIA cards)
 	$(PYTHON) start.py setup $(ARGS)
 
-bench: .venv/installed  ## measure, side by side: training recipes, the app and learn.predict, the cleaner
+bench: .venv/installed  ## measure, side by side: training recipes, a transformer and counting words, the app and learn.predict, the cleaner
 	$(BIN)/python tests/bench.py $(ARGS)
+	$(BIN)/python tests/bench_texts.py
 	$(BIN)/python tests/bench_deploy.py
 	$(BIN)/python -m tests.bench_cleaner
 
