@@ -53,6 +53,7 @@ def without(key):
     [
         ("intro", 1, 33, 2),
         ("production", 2, 27, 22),
+        ("decisions", None, 0, 6),
         ("tasks", None, 0, 26),
         ("language", None, 0, 24),
         ("training", None, 0, 28),
@@ -73,7 +74,7 @@ def test_found_by_book_number_and_by_notebook():
     asked_first = [q.id for q in bank.for_notebook("00_start_here")]
     assert asked_first == ["intro-07", "intro-08", "intro-09"]
     for unknown in ("9.9", "intro-99"):
-        with pytest.raises(KeyError, match=f"no question '{unknown}'; an id is intro or "):
+        with pytest.raises(KeyError, match=f"no question '{unknown}'; an id is decisions or "):
             bank[unknown]
 
 

@@ -20,6 +20,7 @@ GIVES = {
     "07": "outlines, key points, several labels at once, tables, ratings",
     "08": "text: a model that writes, attention, and when a pretrained transformer wins",
     "09": "learning rates, faulty trainings, memory, checkpoints, two processes",
+    "11": "from predictions to decisions: loops, chance, added sales, a plan of your own",
 }
 
 
