@@ -23,7 +23,7 @@ def asked(id="intro-02", **more):
 
 
 TASK = next(q for q in BANK.values() if q.kind == "task")
-CHOICE = next(q for q in BANK.values() if q.kind == "choice" and len(q.options) > 2)
+CHOICE = next(q for q in BANK.for_topic("intro") if q.kind == "choice" and len(q.options) > 2)
 
 
 @pytest.mark.parametrize(
