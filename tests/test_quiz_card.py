@@ -33,6 +33,31 @@ def ask(card, do, **request):
     return replies[0]["problem"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "outcome", "headline", "overrules"),
+    [
+        ("metric: for people. loss: for SGD", "right", "✓ Right", ["wrong"]),
+        ("the metric is for people", "partial", "◐ Partly right", ["right", "wrong"]),
+        ("something else", "unmatched", "? Can't match", ["right", "partial", "wrong"]),
+        ("SGD uses the metric, people the loss", "wrong", "✗ Not yet", ["right"]),
+        ("", "blank", "○ Nothing written", []),
+    ],
+)
+def test_five_outcomes(shown, answer, outcome, headline, overrules):
+    widget.quiz("01_pet_classifier")
+    card = shown[0][0]
+    assert ask(card, "check", id="intro-24", answer=answer) == ""
+    assert (card.card["outcome"], card.card["headline"]) == (outcome, headline)
+    assert [choice["outcome"] for choice in card.card["overrule"]] == overrules
+    assert (outcome == "unmatched") == ("I can't match this" in card.card["message"])
+    if outcome == "unmatched":
+        assert any("(? can't match)" in label for label in labels(card))
+        assert Journal().reviews()["intro-24"]["log"]["rating"] == 1
+        ask(card, "overrule", id="intro-24", outcome="partial")
+        assert card.card["headline"] == "◐ Partly right (your own verdict)"
+        assert Journal().reviews()["intro-24"]["log"]["rating"] == 2
+
+
 def labels(card):
     return [entry["label"] for entry in card.listing]
 

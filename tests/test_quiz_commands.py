@@ -34,6 +34,16 @@ def test_check_says_as_json_what_the_library_says(home):
     assert not (home / "answers.sqlite3").exists()
 
 
+def test_fifth_outcome_is_said_counted_and_overruled(home):
+    done = course("check", "intro-24", "something else")
+    assert "Can't match. I can't match this" in " ".join(done.out.split())
+    answered_last_month(home, "intro-24")
+    course("review", typed="something else entirely\n\n")
+    counts = json.loads(course("progress", "--json").out)["01_pet_classifier"]
+    assert (counts["unmatched"], counts["right"], counts["wrong"]) == (1, 0, 0)
+    assert "unmatched" in course("progress").out
+
+
 def test_check_of_an_unknown_question_says_what_ids_look_like(home):
     done = course("check", "intro-99", "x")
     assert done.status == 1

@@ -235,7 +235,7 @@ class ShortQuestion(BaseQuestion):
         if feedback.outcome == "wrong" or alone or not self._rivals:
             return feedback
         tokens = read(answer, self._words, self.vocabulary)
-        nearest, times = self._rivals.nearest(self.id, {m for t in tokens for m in t.meanings})
+        nearest, times = self._rivals.nearest(self.id, {next(iter(t.meanings)) for t in tokens})
         other, names = self._topic[nearest], [idea.name for idea in self.ideas]
         if times < BETTER:
             return feedback
@@ -274,9 +274,7 @@ class ShortQuestion(BaseQuestion):
         words |= {self._words.meaning(word.rstrip("*")) for word in words - {"not"}}
         names = [idea.name for idea in self.ideas]
         tokens = read("\n".join([self.text, self.answer, *names]), self._words)
-        return dict.fromkeys(words, 0.5) | {
-            meaning: 1.0 for token in tokens for meaning in token.meanings
-        }
+        return dict.fromkeys(words, 0.5) | {next(iter(token.meanings)): 1.0 for token in tokens}
 
     def _weigh(self, found: list[Found], best: float, advice: list[str]) -> Feedback:
         """The verdict on an answer with these ideas, whose score is at most `best`."""
