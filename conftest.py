@@ -7,12 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
 from utils.checks import ExpectationError, figures_beside
 from utils.paths import path_with_course
 
 FOLDERS = pytest.StashKey[Path]()
+
+
+def execute_as_jupyterlab(
+    kernel: RunningKernel, source: str, allow_stdin: bool | None = None
+) -> str:
+    """Run a cell with a history, which nbval leaves out: IPython reads a last semicolon there."""
+    return kernel.kc.execute(source, allow_stdin=allow_stdin, stop_on_error=False)
+
+
+RunningKernel.execute_cell_input = execute_as_jupyterlab
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
