@@ -33,7 +33,7 @@ def wilson(part: int, whole: int, z: float = 1.96) -> tuple[float, float]:
 
 def judged(paths: Iterable[Path], learners: Iterable[str] = ()) -> list[Row]:
     """Every answer of the files (of these learners) with its mark and the program's."""
-    bank, rows = load_bank(), []
+    bank, rows = load_bank(), list[Row]()
     for path in paths:
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
@@ -58,7 +58,7 @@ def matrix(rows: list[Row]) -> str:
 
 def shares(rows: list[Row]) -> str:
     """What the targets are about, each with its interval."""
-    wanted = {
+    wanted: dict[str, list[tuple[str, ...]]] = {
         "right": [("right",), ("right", "partial"), ("wrong",), ("unmatched",)],
         "partial": [("right",), ("right", "partial"), ("wrong",), ("unmatched",)],
         "wrong": [("right",)],

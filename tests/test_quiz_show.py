@@ -67,8 +67,17 @@ def test_verdicts_of_other_kinds():
 
 def test_an_outcome_is_a_sign_and_a_word():
     assert show.headline("right") == "✓ Right"
+    assert show.headline("unmatched") == "? Can't match"
     assert show.headline("wrong", overruled=True) == "✗ Not yet (your own verdict)"
     assert show.without_headline("Part of it. It has: x.") == "It has: x."
+
+
+def test_who_compares_sees_what_counts():
+    question = BANK["intro-24"]
+    ideas = f"<li>{show.inline(question.ideas[0].name)}</li>"
+    assert ideas in show.verdict(question, "a cat", question.check("a cat"))
+    assert ideas not in show.verdict(question, question.answer, question.check(question.answer))
+    assert show.what_counts(CHOICE) == ""
 
 
 def test_without_a_kernel_all_can_be_read():

@@ -9,7 +9,7 @@ import genanki
 
 from utils.common import made_whole
 from utils.quiz.questions import Question
-from utils.quiz.show import model_answer, question_html
+from utils.quiz.show import model_answer, question_html, what_counts
 
 DECK = "Whole Game"
 CARD = "{{Question}}"
@@ -40,9 +40,10 @@ def write_apkg(questions: Iterable[Question], path: Path) -> int:
             continue
         name = f"{DECK}::{question.notebook}"
         where = escape(f"{question.notebook}, {question.section}")
+        answer = model_answer(question) + what_counts(question)
         note = genanki.Note(
             model,
-            [question.id, question_html(question), model_answer(question), where],
+            [question.id, question_html(question), answer, where],
             guid=genanki.guid_for(DECK, question.id),  # Anki knows a note by it, whatever it says
             tags=[question.notebook, question.id.rpartition("-")[0]],
         )

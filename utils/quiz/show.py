@@ -103,6 +103,12 @@ def model_answer(question: Question) -> str:
     return rich(question.answer)
 
 
+def what_counts(question: Question) -> str:
+    """The ideas of which an answer is made, for who compares their own with ours."""
+    ideas = "".join(f"<li>{inline(idea.name)}</li>" for idea in getattr(question, "ideas", []))
+    return f'<ul class="wg-ideas">{ideas}</ul>' if ideas else ""
+
+
 def chosen_text(question: Question, answer: str) -> str:
     """An answer as a person would read it: the options for letters, "done" for a tick."""
     if question.kind == "task":
@@ -126,6 +132,8 @@ def verdict(question: Question, answer: str, feedback: Feedback) -> str:
     if question.kind == "draw":
         rows["Our picture"] = drawing(question.picture).html
     rows["One good answer"] = model_answer(question)
+    if feedback.outcome == "unmatched":
+        rows["What counts"] = what_counts(question)
     shown = [f"<dt>{name}</dt><dd>{body}</dd>" for name, body in rows.items() if body]
     return f"<dl>{''.join(shown)}</dl>"
 
