@@ -25,7 +25,7 @@ def run(*words: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run(words, env=bare, capture_output=True, text=True, check=False, **options)
 
 
-def _install(name: str, environment: Path) -> None:
+def install(name: str, environment: Path) -> None:
     """Put a package of this environment into another, with its commands and data files."""
     site = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     installed = distribution(name)
@@ -60,5 +60,5 @@ def exported() -> tuple[Path, Path]:
         wanted = Requirement(line)
         if wanted.marker is None or wanted.marker.evaluate():
             assert wanted.specifier.contains(version(wanted.name))
-            _install(wanted.name, environment)
+            install(wanted.name, environment)
     return folder, environment / "bin"

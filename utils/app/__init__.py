@@ -10,7 +10,7 @@ from pathlib import Path
 from utils.app.manifest import MANIFEST, DeployError
 
 NO_MODEL = (
-    "There is no {name} model on this computer yet: run chapter 04 down to its export, or type "
+    "There is no {name} model on this computer yet: run chapter 04 down to A safer export, or type "
     "`course app`, which trains one."
 )
 
