@@ -56,7 +56,7 @@ def without(key):
         ("decisions", None, 0, 6),
         ("tasks", None, 0, 26),
         ("language", None, 0, 24),
-        ("training", None, 0, 28),
+        ("training", None, 0, 33),
     ],
 )
 def test_topic_is_whole(topic, chapter, of_the_book, of_ours):

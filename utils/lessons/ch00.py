@@ -19,7 +19,8 @@ GIVES = {
     "06": "training written from nothing, for handwritten digits",
     "07": "outlines, key points, several labels at once, tables, ratings",
     "08": "text: a model that writes, attention, and when a pretrained transformer wins",
-    "09": "learning rates, faulty trainings, memory, checkpoints, two processes",
+    "09": "learning rates, faulty trainings told by their curves, weight decay, dropout",
+    "10": "trainings that are killed and go on, memory, several processes",
     "11": "from predictions to decisions: loops, chance, added sales, a plan of your own",
 }
 
