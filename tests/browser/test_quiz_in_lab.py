@@ -178,7 +178,7 @@ def test_what_is_typed_stays_text_in_a_narrow_window_too(
     expect(page.locator(MATHS)).to_have_count(1)
     pets = card(page, PETS)
     answer(page, pets, "intro-24", HOSTILE, "Control+Enter")
-    says(pets, "✗ Not yet")
+    says(pets, "? Can't match")
     expect(pets.locator(".wg-typed")).to_have_text(HOSTILE)
     pets.scroll_into_view_if_needed()
     shot("quiz_narrow")
