@@ -23,7 +23,7 @@ WANTED = (  # what the slider and the first lab need; each is the start of a lin
     "def step_down",
     "def descend",
     "def show_path",
-    'pd.Series(ch06.lab_losses("a")',
+    'axes = pd.Series(ch06.lab_losses("a")',
     'your_turn("lab-01")',
     "def train_a",
 )
