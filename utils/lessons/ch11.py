@@ -1,6 +1,7 @@
 """Chapter 11: pictures of its made-up worlds, the slider of the exponent, a campsite's season."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,8 +47,9 @@ def exponent_slider(five_years: Callable[[float], tuple[pd.Series, np.ndarray]])
 
 def line_up(worlds: Sequence[tuple[np.ndarray, np.ndarray]], slope: Callable) -> None:
     """Scatter plots, numbered, each with its line."""
-    shape = {"sharex": True, "sharey": True, "figsize": (7, 3.6), "layout": "constrained"}
-    figure, axes = plt.subplots(2, 4, **shape)
+    figure, axes = plt.subplots(
+        2, 4, sharex=True, sharey=True, figsize=(7, 3.6), layout="constrained"
+    )
     for number, (ax, (x, y)) in enumerate(zip(axes.flat, worlds, strict=True), 1):
         ax.scatter(x, y, s=4, color=BLUE)
         ax.axline((x.mean(), y.mean()), slope=slope(x, y), color=ORANGE)
@@ -63,7 +65,7 @@ def slopes_of_chance(by_chance: np.ndarray, claim: float) -> None:
     _, ax = plt.subplots(figsize=(6.5, 2.6))
     parts = [by_chance[~as_far], by_chance[as_far]]
     labels = ["less steep", f"at least as steep: {as_far.sum():,} of {len(as_far):,}"]
-    bars = ax.hist(parts, 60, stacked=True, color=[GREY, ORANGE], label=labels)[2]
+    bars: Any = ax.hist(parts, 60, stacked=True, color=[GREY, ORANGE], label=labels)[2]
     plt.setp(bars[1], hatch="////", edgecolor="black", lw=0)
     ax.axvline(claim, color="black", ls="--", label="the claim")
     ax.set(xlabel="slope in a world without any relation", ylabel="worlds")
