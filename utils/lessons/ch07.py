@@ -144,10 +144,10 @@ def noses_found(files: Sequence[Path], heat: Tensor, true: Tensor, ours: Tensor)
     _, axes = plt.subplots(2, len(files), figsize=(8, 4.2), layout="constrained")
     for column, file, spots, nose, answer in zip(axes.T, files, heat, true, ours, strict=True):
         column[0].imshow(Image.open(file).resize((112, 112)))
-        column[1].imshow(spots, cmap="magma", extent=(-0.5, 111.5, 111.5, -0.5))
+        column[1].imshow(spots ** (1 / 3), cmap="magma", extent=(-0.5, 111.5, 111.5, -0.5))
+        column[0].plot(*answer, "x", color="#56B4E9", ms=8, mew=2)
         for place in column:
-            place.plot(*nose, "o", color="white", fillstyle="none", ms=11, mew=2)
-            place.plot(*answer, "x", color="#56B4E9", ms=8, mew=2)
+            place.plot(*nose, "o", color="white", fillstyle="none", ms=14, mew=1.5)
             place.set_axis_off()
         column[0].set_title(f"{(nose - answer).norm():.0f} pixels off", fontsize=9)
 
