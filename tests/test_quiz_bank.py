@@ -54,7 +54,7 @@ def without(key):
         ("intro", 1, 33, 2),
         ("production", 2, 27, 22),
         ("decisions", None, 0, 6),
-        ("tasks", None, 0, 26),
+        ("tasks", None, 0, 28),
         ("language", None, 0, 24),
         ("training", None, 0, 33),
     ],
