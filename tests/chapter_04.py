@@ -1,7 +1,7 @@
 """What chapter 04 gives away: its cells' `bear.py`, `app.py` and `model.onnx` in a folder."""
 
+import ast
 import contextlib
-import os
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 import nbformat
 from fastai.vision.all import nn, torch
 
+from tests.exported_app import run
 from tests.small_model import small_learner
 from utils.paths import chapter
 
 FOLDER = TemporaryDirectory(prefix="course-test-chapter-04-")  # goes when the tests end
 CELLS = {cell.id: cell.source for cell in nbformat.read(chapter("04"), as_version=4).cells}
+GRADIO = ("gradio-import", "gradio-interface", "gradio-launch")
 
 
 def written(cell: str) -> str:
@@ -23,21 +25,23 @@ def written(cell: str) -> str:
 
 @cache
 def taken_away() -> Path:
-    """The folder, the model exported by the chapter's cells."""
+    """The folder, the model exported by the chapter's cells; `on_the_page.py` is its Gradio."""
     folder, learn = Path(FOLDER.name, "app"), small_learner()
     folder.mkdir()
+    learn.model.cpu()
     with contextlib.chdir(folder):
-        learn.model.cpu()
-        exec(CELLS["served"] + "\n" + CELLS["onnx"], {
-            "nn": nn, "torch": torch, "learn": learn, "loaded": learn,
-        })  # fmt: skip
-    for name in ("bear.py", "app.py"):
-        (folder / name).write_text(written(name.replace(".", "-")), encoding="utf-8")
-    (folder / "gradio_cells.py").write_text(
-        "\n".join(["import os", "from bear import probabilities", *map(CELLS.get, GRADIO)]), "utf-8"
-    )
+        names = {"nn": nn, "torch": torch, "learn": learn, "loaded": learn}
+        exec(CELLS["served"] + "\n" + CELLS["onnx"], names)
+    before = ["import os", "from bear import probabilities"]
+    page = "\n".join([*before, *(CELLS[id] for id in GRADIO)])
+    files = {"bear.py": written("bear-py"), "app.py": written("app-py"), "on_the_page.py": page}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
     return folder
 
 
-GRADIO = ("gradio-import", "gradio-interface", "gradio-launch")
-OFFLINE = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
+def answer(python: str, file: Path) -> dict[str, float]:
+    """What `bear.py` says of a picture when this Python runs it."""
+    done = run(python, "bear.py", str(file), cwd=taken_away())
+    assert done.returncode == 0, done.stderr
+    return ast.literal_eval(done.stdout)
