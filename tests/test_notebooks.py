@@ -223,7 +223,7 @@ def cats():
         new_code_cell("plot()", id="plots", outputs=[picture], execution_count=3),
         new_code_cell('guess("own", "What now?")', id="own"),
         new_code_cell("surprise()", id="surprise", metadata={"tags": ["slow"], "scrolled": True}),
-        new_code_cell('reveal("own", "this")', id="reveal"),
+        new_code_cell('your_turn("try-01")', id="turn"),
         new_markdown_cell("More words and [again](https://example.org/paper).", id="more"),
         new_code_cell("%time f()", id="magic"),
         new_code_cell("  ", id="empty"),
@@ -274,7 +274,7 @@ def test_a_stripped_copy_has_headings_links_code_and_guess_boxes():
         "plot()",
         'guess("own", "What now?")',
         "surprise()",
-        'reveal("own", "this")',
+        'your_turn("try-01")',
         'guess("01_cats/magic", "What will this do?")',
         "%time f()",
     ]

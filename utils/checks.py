@@ -10,9 +10,6 @@ import yaml
 
 from utils.common import CourseError
 
-# Chapters that are not at the page standard yet (tests/test_pages.py): the list only shrinks.
-STILL_TO_COME: set[str] = set()
-
 
 class ExpectationError(AssertionError):
     """A figure left the bounds that the text relies on."""

@@ -63,14 +63,6 @@ class Answer:
     overruled: bool = False
 
 
-@dataclass(frozen=True)
-class Guess:
-    """A guess made before a cell and, once the cell has run, what it showed."""
-
-    text: str
-    shown: str | None = None
-
-
 class Journal:
     """The file of answers at `path` (default: `answers.sqlite3` in `course_home()`).
 
@@ -151,19 +143,10 @@ class Journal:
         """Keep a guess made before the cell `key` (`01_pet_classifier/cell-7`) is run."""
         self._add("guess", key, {"text": text})
 
-    def record_reveal(self, key: str, shown: str) -> None:
-        """Keep what the cell showed, to be put beside the guess."""
-        self._add("reveal", key, {"shown": shown})
-
-    def guess(self, key: str) -> Guess | None:
-        """The last guess for a cell, with what was shown after it."""
-        found = None
-        for _, kind, _, body in self._events("guess", "reveal", key=key):
-            if kind == "guess":
-                found = Guess(body["text"])
-            elif found:
-                found = replace(found, shown=body["shown"])
-        return found
+    def guess(self, key: str) -> str | None:
+        """The last guess for a cell."""
+        texts = [body["text"] for *_, body in self._events("guess", key=key)]
+        return texts[-1] if texts else None
 
     def record_card(
         self, question_id: str, before: Mapping | None, card: Mapping, log: Mapping

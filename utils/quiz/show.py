@@ -168,15 +168,6 @@ def static_text(questions: Sequence[Question]) -> str:
     return "\n".join(lines)
 
 
-def revealed(guess: str | None, answer: str) -> tuple[str, str]:
-    """A guess beside what came out, as HTML and as plain text."""
-    yours = f"You guessed: {guess}" if guess else "You made no guess this time; next time, try."
-    head = f"You guessed: {typed(guess)}" if guess else yours
-    # The answer may hold results of the learner's own code, so it is escaped as well.
-    html = f"<p>{head}<br><b>What it is:</b> {typed(answer)}</p>"
-    return html, f"{yours}\nWhat it is: {answer}"
-
-
 def progress_table(counts: dict[str, dict[str, int]]) -> tuple[str, str]:
     """How far the learner has come, as HTML and as plain text."""
     columns = ("questions", "answered", "right", "due")

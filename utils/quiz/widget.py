@@ -207,7 +207,7 @@ class Guess(Card):
 
     def _restore(self) -> None:
         if guess := self.journal.guess(self._key):
-            self._draw(guess.text, headline="Your guess is kept.")
+            self._draw(guess, headline="Your guess is kept.")
 
     def _keep(self, id: str, answer: str) -> None:
         if not answer.strip():
@@ -286,25 +286,11 @@ def guesses(came_out: Mapping[str, tuple[str, object]]) -> pd.DataFrame:
     journal = Journal()
     made = [journal.guess(key) for key in came_out]
     rows = [
-        (asked, guess.text if guess else "no guess", str(value))
+        (asked, guess or "no guess", str(value))
         for guess, (asked, value) in zip(made, came_out.values(), strict=True)
     ]
     columns = ["asked", "your guess", "what came out"]
     return pd.DataFrame(rows, columns=columns).set_index("asked")
-
-
-def reveal(key: str, answer: object) -> None:
-    """Show what came out, beside the guess made under the same key."""
-    try:
-        journal = Journal()
-        made = journal.guess(key)
-        if made and made.shown is None:
-            journal.record_reveal(key, str(answer))
-    except JournalError as error:
-        made = None
-        _show(str(error))
-    page, text = show.revealed(made.text if made else None, str(answer))
-    _show(text, page)
 
 
 def progress() -> None:
