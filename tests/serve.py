@@ -39,6 +39,9 @@ class FileServer(ThreadingHTTPServer):
         self.gets, self.cut_after, self.tells_length = [], None, True
         self.stall, self.redirect = 0, False
 
+    def handle_error(self, request, client_address):
+        """Say nothing: clients that have read enough hang up."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
