@@ -45,7 +45,7 @@ def test_a_run_reports_figures_and_touches_nothing_of_the_learners(tmp_path):
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["n.ipynb"]
     assert seen == [(done, 6, "A part") for done in range(6)]
-    assert 0.02 < run.peak_gib < 0.5
+    assert 0.02 < run.peak_gib < 1  # PyTorch alone: 0.7; less where other processes share it
 
 
 def test_the_failing_cell_is_named(tmp_path):

@@ -184,7 +184,8 @@ def test_two_processes_end_where_one_does_and_a_smaller_mini_batch_does_not(file
     save_file({"x": x, "y": y}, files / "digits.safetensors")
     monkeypatch.chdir(files)
     said = accelerate_launch(files / "two.py", files / "two", processes=2)
-    assert sorted(said.splitlines()) == [f"process {n} of 2: 16 a step" for n in (0, 1)]
+    told = re.findall(r"process \d of 2: 16 a step", said)  # two may write on one line
+    assert sorted(told) == [f"process {n} of 2: 16 a step" for n in (0, 1)]
     run_python(files / "two.py", files / "one")
     assert furthest(files / "one", files / "two") < 1e-4
     script = (files / "two.py").read_text("utf-8")
