@@ -290,7 +290,8 @@ def guesses(came_out: Mapping[str, tuple[str, object]]) -> pd.DataFrame:
         for guess, (asked, value) in zip(made, came_out.values(), strict=True)
     ]
     columns = ["asked", "your guess", "what came out"]
-    pd.set_option("display.max_colwidth", None)  # or a long guess would be cut
+    # as it was typed: neither cut nor, between dollar signs, typeset
+    pd.set_option("display.max_colwidth", None, "display.html.use_mathjax", False)
     return pd.DataFrame(rows, columns=columns).set_index("asked")
 
 
