@@ -152,6 +152,10 @@ def test_five_kinds_by_keyboard_survive_reload_and_restart(
     expect(card(page, PETS).get_by_text("Draft kept")).to_be_visible()
 
     page.keyboard.press("Control+s")
+    for _ in range(100):  # until it is on the disk
+        if "widget-view" in (lab.folder / NOTEBOOK).read_text("utf-8"):
+            break
+        page.wait_for_timeout(100)
     lab.theme("JupyterLab Dark")
     page.reload()
     wait_for_kernel(page)
