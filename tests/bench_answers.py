@@ -10,8 +10,9 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable
-from math import sqrt
 from pathlib import Path
+
+from scipy.stats import binomtest
 
 from utils.quiz import load_bank
 
@@ -20,15 +21,6 @@ HELD_BACK = ("af", "ah", "f", "o", "v", "x")
 HAND = ("right", "partial", "wrong")
 PROGRAM = ("right", "partial", "unmatched", "wrong")
 Row = tuple[str, str, str, str]  # question, answer, by hand, by program
-
-
-def wilson(part: int, whole: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval that holds the true share 95 times of 100."""
-    if not whole:
-        return 0.0, 1.0
-    middle, wide = part / whole + z * z / 2 / whole, z * z / whole
-    half = z * sqrt(part / whole * (1 - part / whole) / whole + wide / 4 / whole)
-    return (middle - half) / (1 + wide), (middle + half) / (1 + wide)
 
 
 def judged(paths: Iterable[Path], learners: Iterable[str] = ()) -> list[Row]:
@@ -68,10 +60,11 @@ def shares(rows: list[Row]) -> str:
         of = [row for row in rows if row[2] == hand]
         for target in targets:
             part = sum(row[3] in target for row in of)
-            low, high = wilson(part, len(of))
-            share = part / len(of) if of else 0
             name = f"{hand} -> {' or '.join(target)}"
-            lines.append(f"  {name:28} {share:.3f}  [{low:.3f}, {high:.3f}]  {part} of {len(of)}")
+            if of:
+                low, high = binomtest(part, len(of)).proportion_ci(method="wilson")
+                share = f"{part / len(of):.3f}  [{low:.3f}, {high:.3f}]"
+                lines.append(f"  {name:28} {share}  {part} of {len(of)}")
     return "\n".join(lines)
 
 

@@ -1,12 +1,12 @@
 """What chapter 04 gives away: its cells' `bear.py`, `app.py` and `model.onnx` in a folder."""
 
 import ast
-import contextlib
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
+import pytest
 from fastai.vision.all import nn, torch
 
 from tests.exported_app import run
@@ -29,8 +29,9 @@ def taken_away() -> Path:
     folder, learn = Path(FOLDER.name, "app"), small_learner()
     folder.mkdir()
     learn.model.cpu()
-    with contextlib.chdir(folder):
-        names = {"nn": nn, "torch": torch, "learn": learn, "loaded": learn}
+    names = {"nn": nn, "torch": torch, "learn": learn, "loaded": learn}
+    with pytest.MonkeyPatch.context() as patch:  # contextlib's own chdir is not in Python 3.10
+        patch.chdir(folder)
         exec(CELLS["served"] + "\n" + CELLS["onnx"], names)
     before = ["import os", "from bear import probabilities"]
     page = "\n".join([*before, *(CELLS[id] for id in GRADIO)])
