@@ -14,7 +14,7 @@ from fastai.callback.core import Callback, CancelEpochException
 from fastai.torch_core import get_random_states, set_random_states, tensor, to_cpu
 from torch import Tensor, nn
 
-from utils.common import CourseError, free_port
+from utils.common import CourseError
 from utils.paths import ROOT
 
 
@@ -153,12 +153,7 @@ def run_python(*args: str | Path, **environment: str) -> str:
 def accelerate_launch(script: Path | str, *args: str | Path, processes: int = 2) -> str:
     """Start `script` in several processes with `accelerate launch`, on the processor's cores."""
     options = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no"
-    for last in (False, False, True):  # a free port may be taken before the processes meet there
-        places = f"--num_processes {processes} --main_process_port {free_port()}"
-        launch = f"-m accelerate.commands.launch {options} {places}".split()
-        try:
-            return run_python(*launch, script, *args, CUDA_VISIBLE_DEVICES="")
-        except CourseError:
-            if last:
-                raise
-    raise AssertionError
+    # c10d: the launcher holds the port where the processes meet, so that nobody can take it first
+    places = f"--num_processes {processes} --rdzv_backend c10d --main_process_port 0"
+    launch = f"-m accelerate.commands.launch {options} {places}".split()
+    return run_python(*launch, script, *args, CUDA_VISIBLE_DEVICES="")
