@@ -8,6 +8,7 @@ import pytest
 from fastai.data.transforms import get_image_files
 from PIL import Image, ImageFile
 
+import utils.data  # noqa: F401  (tells fastai's get_image_files what is a picture)
 from utils import images
 from utils.images import ImageError, check_images, open_image, usable_images
 from utils.paths import ROOT
