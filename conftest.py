@@ -46,13 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= {
         "COURSE_DEVICE": device,
         "COURSE_DATA": "sample",
-        "COURSE_STRICT": "1",
         "PATH": path_with_course(),
         # answers are each worker's own; what is made from the data is made once for all
         "COURSE_HOME": str(folder / (worker["workerid"] if worker else "home")),
         "COURSE_CACHE": str(folder / "cache"),
     }
-    os.environ.pop("COURSE_REPORT", None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -341,18 +341,6 @@ def test_predict_answers_every_file_and_fails_when_one_is_no_picture(home, tmp_p
     assert fourth.startswith(f"{tmp_path}/red?[31m.jpg: ")  # it cannot steer the terminal
 
 
-def test_predict_for_a_program(home, predictor):
-    files = some_pictures()[:3]
-    said = course("predict", "--json", *files)
-    assert said.status == 0
-    for row, file, expected in zip(
-        json.loads(said.out), files, predictor.predict(files), strict=True
-    ):
-        assert row["file"] == str(file)
-        assert row["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
-        assert (row["label"], row["sentence"]) == (expected.label, expected.sentence)
-
-
 def test_predict_needs_no_pytorch(home):
     script = (
         "import sys; from utils.cli import app\n"

@@ -21,7 +21,7 @@ import nbformat
 import pytest
 import typer
 from fastai.data.external import fastai_cfg
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tests.serve import serve
 from tests.small_model import small_model, some_pictures
@@ -49,8 +49,8 @@ RIGHT = "metric: for people to judge the model. loss: for SGD to update the para
 # What is typed after `course`, and a piece of what it must say. JSON for those that have it.
 TYPED = {
     "info": ("info", r"device +CPU"),
-    "run": ("run two.ipynb --device cpu", r"share +0\.5000"),
-    "store": ("store two.ipynb", r"two: stored after \d+ s"),
+    "run": ("run notebooks/01_two.ipynb --device cpu", r"share +0\.5000"),
+    "store": ("store notebooks/01_two.ipynb", r"01_two: stored after \d+ s"),
     "strip": ("strip 00 --out stripped", r"stripped/00_start_here\.ipynb"),
     "data": ("data", r"bears_exam .*there is none"),
     "data fetch": ("data fetch planet", r"Downloading planet_tiny\.tgz"),
@@ -112,8 +112,12 @@ def how(request, tmp_path_factory) -> Iterator[str]:
     place, mirror = tmp_path_factory.mktemp("commands"), tmp_path_factory.mktemp("mirror")
     with tarfile.open(mirror / "planet_tiny.tgz", "w:gz") as archive:
         archive.add(DATA / "planet" / "labels.csv", "planet_tiny/labels.csv")
-    cells = ["from utils.checks import expect", "expect('share', 0.5, at_most=0.6)"]
-    nbformat.write(new_notebook(cells=list(map(new_code_cell, cells))), place / "two.ipynb")
+    (place / "notebooks").mkdir()
+    (place / "tests" / "figures").mkdir(parents=True)
+    cells = [new_markdown_cell("One in two."), new_code_cell("share = 0.5", id="half")]
+    nbformat.write(new_notebook(cells=cells), place / "notebooks" / "01_two.ipynb")
+    figure = "[{name: share, after: half, value: share, at_most: 0.6, sentence: One in two.}]"
+    (place / "tests" / "figures" / "01.yaml").write_text(figure)
     shutil.copy(some_pictures()[-1], place / "a picture.jpg")
     for label in ("black", "grizzly"):
         (place / "pictures" / label).mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Notebooks are run in real kernels, stored as they should be stored, and stripped of words."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -30,21 +31,18 @@ def read(path: Path) -> nbformat.NotebookNode:
 def test_a_run_reports_figures_and_touches_nothing_of_the_learners(tmp_path):
     path = write(
         tmp_path / "n.ipynb",
-        "import os, sys\nfrom pathlib import Path\nfrom utils.checks import expect",
+        "import os, sys\nfrom pathlib import Path",
         f"assert os.environ['COURSE_HOME'] != {os.environ['COURSE_HOME']!r}",
         "Path('left-behind.txt').write_text('x')",
         "assert 'COURSE_SEED_SHIFT' not in os.environ",
         f"assert not any('seeds' in part for part in sys.path if {str(ROOT)!r} in part)",
-        "expect('share', 0.5, at_most=0.6)",
     )
     before, seen = path.read_bytes(), []
     run = run_chapter(path, "cpu", "sample", lambda *at: seen.append(at))
     assert run.failure is None
-    row = {"name": "share", "value": 0.5, "at_least": None, "at_most": 0.6, "ok": True}
-    assert run.expectations == [row]
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["n.ipynb"]
-    assert seen == [(done, 6, "A part") for done in range(6)]
+    assert seen == [(done, 5, "A part") for done in range(5)]
     assert 0.02 < run.peak_gib < 1  # PyTorch alone: 0.7; less where other processes share it
 
 
@@ -104,15 +102,15 @@ assert random.Random().random() != random.Random(None).random()
 
 
 def test_a_shifted_run_draws_what_every_seed_plus_1000_draws(tmp_path):
-    report = "from utils.checks import expect\nfor name, value in values.items():\n"
-    report += "    expect(name, float(value), at_least=0)"
+    drawn = tmp_path / "drawn.json"
+    report = "import json\nfrom pathlib import Path\n"
+    report += f"Path({str(drawn)!r}).write_text(json.dumps(values, default=float))"
     path = write(tmp_path / "n.ipynb", "SEED = 5\n" + SEEDS, report)
     run = run_chapter(path, "cpu", "sample", seed_shift=1)
     assert run.failure is None, run.failure
-    moved = {row["name"]: row["value"] for row in run.expectations}
     here = {"SEED": 1005}
     exec(SEEDS, here)
-    assert moved == pytest.approx(here["values"], abs=1e-9)
+    assert json.loads(drawn.read_text()) == pytest.approx(here["values"], abs=1e-9)
 
 
 def test_threads_wait_passively_in_a_kernel_without_our_settings(tmp_path):

@@ -1,6 +1,5 @@
 """`course check`, `review`, `progress` and `anki`: what they keep and say."""
 
-import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -27,10 +26,16 @@ def answered_last_month(home: Path, question: str) -> None:
     record_review(journal, question, "wrong", datetime.now(timezone.utc) - timedelta(days=30))
 
 
-def test_check_says_as_json_what_the_library_says(home):
-    printed = json.loads(course("check", "intro-24", RIGHT, "--json").out)
-    assert printed["outcome"] == "right"
-    assert printed == json.loads(json.dumps(load_bank()["intro-24"].check(RIGHT).as_dict()))
+def progress() -> dict[str, dict[str, int]]:
+    """What `course progress` prints: of each chapter its numbers, by column."""
+    (_, *columns), *rows = map(str.split, course("progress").out.splitlines())
+    return {name: dict(zip(columns, map(int, row), strict=True)) for name, *row in rows}
+
+
+def test_check_says_what_the_library_says_and_keeps_nothing(home):
+    said = " ".join(course("check", "intro-24", RIGHT).out.split())
+    message = load_bank()["intro-24"].check(RIGHT).message
+    assert said.startswith("Right") and " ".join(message.split()) in said
     assert not (home / "answers.sqlite3").exists()
 
 
@@ -39,9 +44,8 @@ def test_fifth_outcome_is_said_counted_and_overruled(home):
     assert "Can't match. I can't match this" in " ".join(done.out.split())
     answered_last_month(home, "intro-24")
     course("review", typed="something else entirely\n\n")
-    counts = json.loads(course("progress", "--json").out)["01_pet_classifier"]
+    counts = progress()["01_pet_classifier"]
     assert (counts["unmatched"], counts["right"], counts["wrong"]) == (1, 0, 0)
-    assert "unmatched" in course("progress").out
 
 
 def test_check_of_an_unknown_question_says_what_ids_look_like(home):
@@ -85,11 +89,10 @@ def test_review_can_be_left_and_loses_nothing(home):
 
 def test_progress_counts_by_chapter(home):
     answered_last_month(home, "intro-24")
-    counts = json.loads(course("progress", "--json").out)
+    counts = progress()
     assert counts["01_pet_classifier"]["answered"] == 1
     assert counts["01_pet_classifier"]["due"] == 1
     assert counts["00_start_here"]["answered"] == 0
-    assert "01_pet_classifier" in course("progress").out
 
 
 def test_a_damaged_journal_is_told(home):
@@ -107,7 +110,7 @@ def test_anki_writes_a_deck(home, tmp_path):
     assert deck.read_bytes()[:2] == b"PK"
     missing = course("anki", "/dev/null/deck.apkg")
     assert missing.status == 1
-    assert "could not be written" in missing.errors
+    assert "/dev/null cannot be read or written (" in missing.errors
 
 
 def test_strip_needs_to_know_which():

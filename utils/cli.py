@@ -8,11 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -26,6 +25,9 @@ from utils.quiz import load_bank, schedule
 from utils.quiz.journal import Journal
 from utils.quiz.questions import Feedback, Question
 from utils.timings import record_seconds, say_seconds, seconds_of
+
+if TYPE_CHECKING:
+    from utils.notebooks import Run
 
 # What takes a moment to import (fastai, ONNX Runtime) is imported by the commands that use it.
 
@@ -42,10 +44,9 @@ class Commands(typer.Typer):
             return super().__call__(*words, **options)
         except CourseError as error:
             sys.exit(str(error))
-        except OSError as error:
-            if error.filename is None:
-                raise
-            sys.exit(f"{error.filename} cannot be read or written ({error.strerror}).")
+        except OSError as error:  # without a name: a disk that is full, say
+            name = error.filename or "A file"
+            sys.exit(f"{name} cannot be read or written ({error.strerror or error}).")
 
 
 app = Commands(
@@ -61,12 +62,6 @@ bear_app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(bear_app, name="app")
 console = Console()
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
-
-
-def print_json(value: object) -> None:
-    """Print `value` for a program to read."""
-    print(json.dumps(value, indent=1))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -88,27 +83,22 @@ PACKAGES = ("fastai", "torch", "torchvision", "timm", "jupyterlab", "ipywidgets"
 
 
 @app.command("info")
-def print_info(as_json: AsJson = False) -> None:
+def print_info() -> None:
     """Device, cores, memory, versions, which data is here, how long each chapter takes."""
-    from utils.data import inventory, source_label
+    from utils.data import source_label
     from utils.device import machine
 
-    here, source = asdict(machine()), source_label()
+    here = machine()
     versions = {"python": platform.python_version()} | {p: version(p) for p in PACKAGES}
-    times = {path.stem: seconds_of(path.stem) for path in chapters()}
-    if as_json:
-        print_json({"machine": here, "versions": versions, "source": source,
-                    "data": inventory(), "chapters": times})  # fmt: skip
-        return
     rows = {
-        "device": here["device_title"],
-        "cores": here["cores"],
-        "memory": f"{here['memory'] / 1e9:.0f} GB ({here['memory_free'] / 1e9:.0f} GB free)",
-        "numbers": f"{here['precision']}, {here['workers']} loading processes",
+        "device": here.device_title,
+        "cores": here.cores,
+        "memory": f"{here.memory / 1e9:.0f} GB ({here.memory_free / 1e9:.0f} GB free)",
+        "numbers": f"{here.precision}, {here.workers} loading processes",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
-        "data": f"{source} (COURSE_DATA)",
+        "data": f"{source_label()} (COURSE_DATA)",
     }
-    rows |= {name: say_seconds(seconds) for name, seconds in times.items()}
+    rows |= {path.stem: say_seconds(seconds_of(path.stem)) for path in chapters()}
     print_table(["what", "here"], rows.items())
 
 
@@ -126,13 +116,6 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
         yield move
 
 
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", envvar="COURSE_DEVICE")]
-SOURCES = "sample, full, or a folder of your own."
-Source = Annotated[str, typer.Option(help=SOURCES, envvar="COURSE_DATA")]
-MOVE = "For authors: move every seed by this many thousands."
-Shift = Annotated[int, typer.Option(help=MOVE, min=0)]
-
-
 Names = Annotated[list[str] | None, typer.Argument(help="Chapters: 01, or 01_pet_classifier.")]
 Every = Annotated[bool, typer.Option("--all", help="Every chapter.")]
 
@@ -144,20 +127,39 @@ def named_chapters(names: list[str] | None, every: bool, command: str) -> list[P
     return [chapter(name) for name in names] if names else chapters()
 
 
+def print_run(run: "Run") -> None:
+    """What came of a run: each figure beside its bounds, then what it took."""
+    rows = []
+    for row in run.expectations:
+        bounds = ["" if row[b] is None else f"{row[b]:g}" for b in ("at_least", "at_most")]
+        rows.append([row["name"], f"{row['value']:.4f}", *bounds, "ok" if row["ok"] else "NOT OK"])
+    print_table(["figure", "value", "at least", "at most", ""], rows)
+    print(f"{run.notebook} on {run.device}, {run.data}: {run.seconds:.0f} s, "
+          f"{run.peak_gib:.1f} GiB of memory at most")  # fmt: skip
+
+
 @app.command("run")
 def run_chapters(
     names: Names = None,
     every: Every = False,
-    device: Device = "auto",
-    data: Source = "sample",
-    seed_shift: Shift = 0,
-    as_json: AsJson = False,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda.", envvar="COURSE_DEVICE")
+    ] = "auto",
+    data: Annotated[
+        str, typer.Option(help="sample, full, or a folder of your own.", envvar="COURSE_DATA")
+    ] = "sample",
+    seed_shift: Annotated[
+        int, typer.Option(help="For authors: move every seed by this many thousands.", min=0)
+    ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a list as JSON, for a program to read.")
+    ] = False,
 ) -> None:
     """Run copies of chapters from top to bottom, and check every figure they promise.
 
     Exits with 1, and the failing cell, when a cell fails or a figure is out of its bounds. Your
     answers and the chapters themselves stay as they are. Of several, the last table says which
-    failed; their JSON is a list.
+    failed.
     """
     paths = named_chapters(names, every, "run")
     from utils.data import resolve_source
@@ -178,32 +180,18 @@ def run_chapters(
             if bad and data in ("sample", "full"):
                 said = f"\n{path.stem}: out of bounds: {', '.join(bad)}."
                 complaints.append("\n".join([said, *run.complaints]))
-        if as_json:
-            continue
-        rows = []
-        for row in run.expectations:
-            bounds = ["" if row[b] is None else f"{row[b]:g}" for b in ("at_least", "at_most")]
-            verdict = "ok" if row["ok"] else "NOT OK"
-            rows.append([row["name"], f"{row['value']:.4f}", *bounds, verdict])
-        print_table(["figure", "value", "at least", "at most", ""], rows)
-        print(f"{path.stem} on {device}, {data}: {run.seconds:.0f} s, "
-              f"{run.peak_gib:.1f} GiB of memory at most")  # fmt: skip
+        if not as_json:
+            print_run(run)
     if as_json:
-        several = [run.as_dict() for run in runs]
-        print_json(several if every or len(runs) > 1 else several[0])
+        print(json.dumps([run.as_dict() for run in runs], indent=1))
     elif len(runs) > 1:
-        rows = [
-            [
-                path.stem,
-                f"{run.seconds:.0f}",
-                f"{run.peak_gib:.1f}",
-                f"{sum(row['ok'] for row in run.expectations)} of {len(run.expectations)}",
-                "stopped" if run.failure else "",
-            ]
-            for path, run in zip(paths, runs, strict=True)
-        ]
-        total = f"{sum(run.seconds for run in runs):.0f}"
-        print_table(["chapter", "s", "GiB", "figures", ""], [*rows, ["all", total, "", "", ""]])
+        rows = []
+        for run in runs:
+            good = f"{sum(row['ok'] for row in run.expectations)} of {len(run.expectations)}"
+            stopped = "stopped" if run.failure else ""
+            rows.append([run.notebook, f"{run.seconds:.0f}", f"{run.peak_gib:.1f}", good, stopped])
+        rows.append(["all", f"{sum(run.seconds for run in runs):.0f}", "", "", ""])
+        print_table(["chapter", "s", "GiB", "figures", ""], rows)
     if complaints:
         raise CourseError("\n".join(complaints))
 
@@ -246,25 +234,20 @@ def strip(
 
 
 @data_app.callback()
-def list_data(ctx: typer.Context, as_json: AsJson = False) -> None:
+def list_data(ctx: typer.Context) -> None:
     """What is here, and what `full` would fetch and how large it is."""
-    from utils.data import inventory
-
     if ctx.invoked_subcommand:
         return
-    if as_json:
-        print_json(inventory())
-        return
+    from utils.data import inventory
+
     rows = []
     for row in inventory():
-        files, megabytes = row["sample_files"], row["sample_mb"]
-        sample = f"{files} files, {megabytes} MB" if files else "no"
+        files = row["sample_files"]
+        sample = f"{files} files, {row['sample_mb']} MB" if files else "no"
         full, size = "there is none", ""
         if row["full_mb"] is not None:
             full, size = "here" if row["full_here"] else "not here", f"{row['full_mb']:,} MB"
-        rows.append(
-            [row["name"], row["title"], sample if row["sample_files"] else "no", full, size]
-        )
+        rows.append([row["name"], row["title"], sample, full, size])
     print_table(["set", "what", "ships with the course", "full", "size of full"], rows)
     print("COURSE_DATA=full uses the full sets; `course data fetch NAME` downloads one now.")
 
@@ -285,9 +268,8 @@ def fetch_data(
         raise CourseError(f"--photos is for pets: type `course data fetch {name}` without it.")
     else:
         folder = fetch_photos(photos)
-        print(
-            f"{len(list(folder.iterdir()))} photos are in {folder}: start with COURSE_DATA=photos."
-        )
+        count = len(list(folder.iterdir()))
+        print(f"{count} photos are in {folder}: start with COURSE_DATA=photos.")
 
 
 @app.command("update")
@@ -322,18 +304,13 @@ def print_feedback(question: Question, feedback: Feedback) -> None:
 def check_answer(
     question: Annotated[str, typer.Argument(help="A question's id, such as intro-05.")],
     answer: Annotated[str, typer.Argument(help="What you would answer.")],
-    as_json: AsJson = False,
 ) -> None:
     """Judge an answer without keeping it."""
     try:
         asked = load_bank()[question]
     except KeyError as error:
         raise CourseError(error.args[0]) from None
-    feedback = asked.check(answer)
-    if as_json:
-        print_json(feedback.as_dict())
-    else:
-        print_feedback(asked, feedback)
+    print_feedback(asked, asked.check(answer))
 
 
 def read_line(prompt: str) -> str | None:
@@ -358,8 +335,8 @@ def ask_due() -> None:
     for number, name in enumerate(due, start=1):
         question = bank[name]
         console.print(f"[bold]{number} of {len(due)}[/bold]  {escape(question.text)}")
-        for option_number, option in enumerate(getattr(question, "options", []), start=1):
-            console.print(f"  {option_number}. {escape(option.text)}")
+        for place, option in enumerate(getattr(question, "options", []), start=1):
+            console.print(f"  {place}. {escape(option.text)}")
         answer = read_line("> ")
         if answer is None:
             return
@@ -384,21 +361,15 @@ def write_deck(
     """Write the questions as a deck that Anki opens; a later deck updates an earlier one."""
     from utils.quiz.anki import write_apkg
 
-    try:
-        count = write_apkg(load_bank().values(), path)
-    except OSError as error:
-        raise CourseError(f"{path} could not be written: {error.strerror or error}.") from None
+    count = write_apkg(load_bank().values(), path)
     print(f"{count} cards in {path.absolute()}. In Anki: File → Import.")
 
 
 @app.command("progress")
-def print_progress(as_json: AsJson = False) -> None:
+def print_progress() -> None:
     """For each chapter: questions, answered, right, due."""
     journal = Journal()
     counts = schedule.progress(journal, load_bank())
-    if as_json:
-        print_json(counts)
-        return
     for notice in journal.notices:
         console.print(escape(notice), style="bold")
     columns = ("questions", "answered", *schedule.RATINGS, "due")
@@ -491,35 +462,27 @@ def export_folder(
     from utils.app.export import export_app
 
     notebook, model = notebook_and_model(project)
-    try:
-        files = export_app(folder, model, notebook)
-    except OSError as error:
-        raise CourseError(f"{folder} could not be written: {error.strerror or error}.") from None
+    files = export_app(folder, model, notebook)
     print(EXPORTED.format(folder=quoted(folder), count=len(files)))
 
 
 @app.command("predict")
-def predict(
-    files: Annotated[list[Path], typer.Argument(help="Pictures.")], as_json: AsJson = False
-) -> None:
+def predict(files: Annotated[list[Path], typer.Argument(help="Pictures.")]) -> None:
     """Say what kind of bear each picture shows. Exits with 1 when a file is no picture."""
     from utils.app import course_model
     from utils.app.predictor import Predictor
     from utils.images import ImageError
 
-    predictor, rows = Predictor(course_model("bears")), []
+    predictor, failed = Predictor(course_model("bears")), False
     for file in files:
         try:
-            rows.append({"file": str(file), **asdict(predictor.predict([file])[0])})
+            (found,) = predictor.predict([file])
+            shares = ", ".join(f"{label} {p:.3f}" for label, p in found.probabilities.items())
+            said = f"{found.sentence}  [{shares}]"
         except ImageError as error:
-            rows.append({"file": str(file), "problem": str(error)})
-    if as_json:
-        print_json(rows)
-    for row in [] if as_json else rows:
-        shares = ", ".join(f"{label} {p:.3f}" for label, p in row.get("probabilities", {}).items())
-        said = row["problem"] if "problem" in row else f"{row['sentence']}  [{shares}]"
-        print(f"{printable(row['file'])}: {said}")
-    if any("problem" in row for row in rows):
+            said, failed = str(error), True
+        print(f"{printable(file)}: {said}")
+    if failed:
         raise typer.Exit(1)
 
 

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import json
 import os
 import re
 import threading
@@ -166,10 +165,10 @@ def _execute(
                 run.complaints.append(figure.complaint(row["value"]))
 
     with TemporaryDirectory(prefix="course-run-") as folder:
-        home, here, report = (Path(folder, name) for name in ("home", "here", "report.jsonl"))
+        home, here = Path(folder, "home"), Path(folder, "here")
         here.mkdir()
         own = {"PATH": path_with_course(), "COURSE_DEVICE": run.device, "COURSE_DATA": run.data,
-               "COURSE_HOME": str(home), "COURSE_REPORT": str(report)}  # fmt: skip
+               "COURSE_HOME": str(home)}  # fmt: skip
         client = NotebookClient(
             notebook,
             timeout=CELL_SECONDS,
@@ -194,9 +193,6 @@ def _execute(
         if error:
             source = code_cells(notebook)[number - 1].source
             run.failure = f'Cell [{number}], under "{heading}":\n\n{source}\n\n{error}'
-        if report.exists():
-            lines = report.read_text(encoding="utf-8").splitlines()
-            run.expectations += [json.loads(line) for line in lines]
 
 
 def run_chapter(
@@ -207,10 +203,11 @@ def run_chapter(
     The stored notebook and the learner's answers stay as they are. `seed_shift` moves every seed
     by that many thousands.
     """
-    run, env = Run(path.stem, device, data), {"COURSE_STRICT": ""}
+    run = Run(path.stem, device, data)
+    env: dict[str, str] = {}
     if seed_shift:
         paths = filter(None, [str(SEEDS), os.environ.get("PYTHONPATH")])
-        env |= {"COURSE_SEED_SHIFT": str(seed_shift), "PYTHONPATH": os.pathsep.join(paths)}
+        env = {"COURSE_SEED_SHIFT": str(seed_shift), "PYTHONPATH": os.pathsep.join(paths)}
     _execute(path, nbformat.read(path, as_version=4), run, on_cell, **env)
     return run
 
@@ -222,7 +219,7 @@ def store_chapter(path: Path, on_cell: OnCell | None = None) -> Run:
     metadata (`"alt": ["what it shows", …]`, one for each picture); `failure` says which cell it is.
     """
     notebook, run = tidy(nbformat.read(path, as_version=4)), Run(path.stem, "cpu", "sample")
-    _execute(path, notebook, run, on_cell, COURSE_STRICT="1")
+    _execute(path, notebook, run, on_cell)
     run.failure = run.failure or "\n".join(run.complaints + describe_pictures(notebook)) or None
     if run.failure is None:
         write_whole(path, nbformat.writes(tidy(notebook)) + "\n")
@@ -276,15 +273,8 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
 # -- strip -----------------------------------------------------------------------------------------
 
 IMPORT = "from utils.quiz.widget import guess"
-PLUMBING = {
-    "guess",
-    "guesses",
-    "your_turn",
-    "quiz",
-    "review",
-    "progress",
-    "banner",
-}  # nobody has to guess these
+# Nobody has to guess what these show.
+PLUMBING = {"guess", "guesses", "your_turn", "quiz", "review", "progress", "banner"}
 INTRODUCTION = (
     "*A copy without the words. Before each cell, guess what it will show; run it; compare. "
     "[The whole chapter]({whole})*"
