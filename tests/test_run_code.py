@@ -20,16 +20,16 @@ def one(source, check="True", **limits):
 
 
 def test_right_and_wrong_code():
-    source = "doubled = [2 * n for n in range(10) if n % 2]\nprint('hello')\n20 + 22"
-    checks = ["doubled == [2, 6, 10, 14, 18]", "assert 3 in doubled", "False", "_ == 42"]
+    source = "doubled = [2 * n for n in range(10) if n % 2]\nprint('hello')"
+    checks = ["assert doubled == [2, 6, 10, 14, 18]", "assert 3 in doubled", "x = 3 in doubled"]
     result = run_code(source, checks)
-    assert result.passed == [True, False, False, True]
-    assert (result.error, result.output, result.timed_out) == (None, "hello\n", False)
+    assert result.passed == [True, False, True]
+    assert (result.error, result.timed_out) == (None, False)
 
 
 def test_a_check_says_what_it_says():
     assert one("x = 1", "assert x == 2, 'x should be two'").error == "x should be two"
-    result = run_code("x = 1", ["y == 1", "x == 1"])
+    result = run_code("x = 1", ["assert y == 1", "assert x == 1"])
     assert result.passed == [False, True]
     assert result.error == "NameError: name 'y' is not defined"
 
@@ -42,28 +42,32 @@ def test_a_check_says_what_it_says():
         ("def f(n):\n    return 1 / n\nf(0)", "line 2: ZeroDivisionError: division by zero"),
         ("import no_such_module", "line 1: ModuleNotFoundError"),
         ("def f(n):\n    return f(n + 1)\nf(0)", "line 2: RecursionError: a function calls itself"),
-        ("class E(Exception):\n  def __str__(self): 1 / 0\nraise E", "line 3: E: (it cannot say"),
+        (
+            "class E(Exception):\n  def __str__(self): 1 / 0\nraise E",
+            "line 3: E: <exception str() failed>",
+        ),
         ("raise ValueError('long' * 10000)", "line 1: ValueError: longlong"),
     ],
 )
 def test_errors_name_the_learners_line(source, told):
-    result = one(source, "False")
+    result = one(source, "assert False")
     assert result.error.startswith("<your answer>, ") and told in result.error
     assert len(result.error) <= 500 and result.passed == [False]
 
 
 @pytest.mark.parametrize("source", ["x = '\ud83d'", "x = 1\0", "", "   ", "# nothing"])
 def test_strange_text_is_no_crash(source):
-    assert one(source, "x == 1").passed == [False]
+    assert one(source, "assert x == 1").passed == [False]
 
 
 def test_endless_loops_are_stopped():
     started = time.monotonic()
-    result = one("print('before')\nwhile True: pass", seconds=0.5)
+    result = one("while True: pass", seconds=0.5)
     assert result.timed_out and result.passed == [False] and "loop" in result.error
-    assert result.output == "before\n"
     assert time.monotonic() - started < 5
-    result = run_code("def f():\n  while True: pass", ["callable(f)", "f()", "True"], seconds=0.5)
+    result = run_code(
+        "def f():\n  while True: pass", ["assert callable(f)", "f()", "True"], seconds=0.5
+    )
     assert result.passed == [True, False, False] and result.timed_out
 
 
@@ -79,7 +83,7 @@ def test_memory_bombs_are_refused():
 @pytest.mark.skipif(not LINUX, reason="RLIMIT_DATA")
 def test_memory_is_counted_without_the_library():
     source = "import numpy as np\nx = np.ones(({} << 20) // 8)"
-    assert one(source.format(40), "x.sum() == len(x)", megabytes=64).passed == [True]
+    assert one(source.format(40), "assert x.sum() == len(x)", megabytes=64).passed == [True]
     assert "Error" in one(source.format(100), megabytes=64).error
 
 
@@ -94,8 +98,7 @@ def test_memory_is_counted_without_the_library():
     ],
 )
 def test_other_processes_are_refused(source):
-    result = one(source)
-    assert "PermissionError" in result.error and result.output == ""
+    assert "PermissionError" in one(source).error
 
 
 @pytest.fixture
@@ -119,6 +122,7 @@ def mine(tmp_path):
         "import os; os.symlink({file!r}, 'link'); open('link', 'w')",
         "import os; os.link({file!r}, 'link'); open('link', 'w')",
         "import shutil; shutil.rmtree({folder!r})",
+        "import shutil, os; os.chdir({folder!r}); shutil.rmtree('.')",
         "import pathlib; pathlib.Path({folder!r}, 'new').touch()",
         "import sqlite3; sqlite3.connect({folder!r} + '/new').execute('create table t (c)')",
         "import numpy; numpy.zeros(9).tofile({file!r})",
@@ -129,27 +133,17 @@ def test_files_outside_stay_as_they_are(mine, source):
     assert result.error and "Error" in result.error
 
 
-def test_files_outside_are_not_read(mine):
-    for source in ("open({!r}).read()", "import pathlib; pathlib.Path({!r}).read_text()"):
-        assert "PermissionError" in one(source.format(str(mine))).error
-    assert "PermissionError" in one(f"import os; os.listdir({str(mine.parent)!r})").error
-    assert one("import os; x = os.path.expanduser('~')", "x == os.getcwd()").passed == [True]
-
-
-def test_files_of_its_own_are_fine_and_vanish():
+def test_files_of_its_own_are_fine_at_home_and_vanish():
     source = (
         "import os, pathlib\npathlib.Path('a').mkdir()\nopen('a/b.txt', 'w').write('hi')\n"
-        "x = open('a/b.txt').read()\nprint(os.getcwd())"
+        "x = open('a/b.txt').read()"
     )
-    result = one(source, "x == 'hi'")
-    assert result.passed == [True] and result.error is None
-    assert not Path(result.output.strip()).exists()
-    assert result.output.startswith(os.path.realpath(tempfile.gettempdir()))
-
-
-def test_the_learners_environment_is_not_there(monkeypatch):
-    monkeypatch.setenv("MY_TOKEN", "secret")
-    assert one("import os", "'MY_TOKEN' not in os.environ").passed == [True]
+    home = (
+        "assert x == 'hi' and os.path.realpath(os.path.expanduser('~')) == os.getcwd(), os.getcwd()"
+    )
+    assert one(source, home).passed == [True]
+    where = one(source, "assert False, os.getcwd()").error
+    assert where.startswith(os.path.realpath(tempfile.gettempdir())) and not Path(where).exists()
 
 
 def test_the_learners_kernel_cannot_be_killed():
@@ -176,11 +170,8 @@ def test_foreign_libraries_are_refused(mine):
     "source",
     [
         "print('passed'); print('[True]')",
-        'print(\'{"check 0": true, "done": true}\')',
-        'import os\nos.write(1, b\'{"check 0": true, "done": true}\\n\')',
-        "import os\nfor n in range(3, 20):\n"
-        '  try: os.write(n, b\'{"token": "?", "check 0": true, "done": true}\\n\')\n'
-        "  except OSError: pass",
+        "print('[[true], null]')",
+        "import os\nos.write(1, b'[[true], null]\\n')",
         "import sys\nsys.exit(0)",
         "raise SystemExit",
         "import os\nos._exit(0)",
@@ -189,7 +180,7 @@ def test_foreign_libraries_are_refused(mine):
     ],
 )
 def test_nothing_passes_that_was_not_checked(source):
-    result = one(source, "x == 1")
+    result = one(source, "assert x == 1")
     assert result.passed == [False]
     assert result.error
 
@@ -201,17 +192,9 @@ def test_ending_python_is_explained():
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_crash_of_python_is_explained():
-    result = one("import os\nprint('before')\nos.abort()", "False")
-    assert "SIGABRT" in result.error and result.output.startswith("before")
+    assert "SIGABRT" in one("import os\nos.abort()").error
     deep = one("import sys\nsys.setrecursionlimit(10**9)\ndef f(): return f()\nf()", seconds=2)
     assert deep.error
-
-
-def test_much_output_is_cut():
-    result = one("for n in range(20_000): print('line', n)", seconds=20)
-    assert result.error is None and len(result.output) == 10_000
-    assert result.output.startswith("line 0\nline 1\n")
-    assert one("print('é' * 5)").output == "é" * 5 + "\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="RLIMIT_FSIZE")
@@ -233,13 +216,13 @@ def test_threads_left_behind_do_not_hold_it_up():
 
 def test_torch_can_be_used():
     source = "import torch\nx = torch.ones(3, requires_grad=True)\n(x * x).sum().backward()"
-    result = one(source, "x.grad.tolist() == [2, 2, 2]")
+    result = one(source, "assert x.grad.tolist() == [2, 2, 2]")
     assert result.passed == [True], result
 
 
 def test_a_trivial_answer_is_quick():
     started = time.monotonic()
-    assert one("x = 1", "x == 1").passed == [True]
+    assert one("x = 1", "assert x == 1").passed == [True]
     assert time.monotonic() - started < 2
 
 
@@ -253,4 +236,4 @@ def test_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_is_safe_from_a_module_of_the_learners_folder(tmp_path, monkeypatch):
     (tmp_path / "random.py").write_text("raise RuntimeError('the learner named a file random.py')")
     monkeypatch.chdir(tmp_path)
-    assert one("import random", "random.Random(1).random() < 1").passed == [True]
+    assert one("import random", "assert random.Random(1).random() < 1").passed == [True]
