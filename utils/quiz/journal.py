@@ -12,8 +12,8 @@ so a fork, a thread, a dead kernel or a file that was moved away holds nothing o
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from errno import ENOSPC
@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from utils.common import CourseError, made_whole, write_whole
-from utils.paths import FolderError, course_home, file_lock, has_locks
+from utils.paths import course_home, file_lock, has_locks
 
-SCORES = {"right": 1.0, "partial": 0.5, "unmatched": 0.0, "wrong": 0.0, "blank": 0.0}
+OVERRULED = {"right": 1.0, "partial": 0.5, "wrong": 0.0}  # what a learner may say, as a score
 WAIT = 10.0  # seconds to wait for another kernel that is writing
 COPY_EVERY = 60.0  # seconds, while a kernel writes
 # How SQLite says that a file is damaged; Python 3.10 has no error codes yet.
@@ -67,18 +67,16 @@ class Journal:
     """The file of answers at `path` (default: `answers.sqlite3` in `course_home()`).
 
     `notices` holds what the learner should be told once: that a damaged file was set aside. Raises
-    `JournalError` when the file is from a newer course or cannot be made at all; a file that can be
+    `CourseError` when the file is from a newer course or cannot be made at all; a file that can be
     read but not written opens, and each attempt to write raises `JournalError`.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         """Open the file, or begin one."""
         self.notices: list[str] = []
+        self.path = Path(path) if path else course_home(to_write=False) / "answers.sqlite3"
         try:
-            self.path = Path(path) if path else course_home(to_write=False) / "answers.sqlite3"
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        except FolderError as error:
-            raise JournalError(str(error)) from error
         except OSError as error:
             raise JournalError(_sentence(error, self.path)) from error
         self._copy = self.path.with_name(f"{self.path.stem}.copy{self.path.suffix}")
@@ -92,13 +90,7 @@ class Journal:
     def record_answer(
         self, question_id: str, answer: str, outcome: str, score: float, source: str = "widget"
     ) -> None:
-        """Keep a checked answer; returns when it is on the disk.
-
-        Raises `JournalError` when it could not be kept, `ValueError` for an unknown outcome or a
-        score outside 0 to 1.
-        """
-        if outcome not in SCORES or not 0 <= score <= 1:
-            raise ValueError(f"outcome {outcome!r} with score {score!r}: {', '.join(SCORES)}, 0-1")
+        """Keep a checked answer; returns when it is on the disk, else raises `JournalError`."""
         body = {"answer": answer, "outcome": outcome, "score": score, "source": source}
         self._add("answer", question_id, body)
 
@@ -107,8 +99,8 @@ class Journal:
 
         Raises `KeyError` when the question has no answer yet.
         """
-        if outcome not in ("right", "partial", "wrong"):
-            raise ValueError(f"outcome {outcome!r}: right, partial or wrong")
+        if outcome not in OVERRULED:
+            raise ValueError(f"outcome {outcome!r}: {', '.join(OVERRULED)}")
         held = self.latest_all()[question_id]
         self._add("overrule", question_id, {"answer_at": held.at, "outcome": outcome})
 
@@ -123,8 +115,9 @@ class Journal:
             if kind == "answer" and body["outcome"] != "blank":
                 held[key] = Answer(key, at=at, verdict=body["outcome"], **body)
             elif kind == "overrule" and key in held and held[key].at == body["answer_at"]:
-                outcome = {"outcome": body["outcome"], "score": SCORES[body["outcome"]]}
-                held[key] = replace(held[key], **outcome, overruled=True)
+                outcome = body["outcome"]
+                score = OVERRULED[outcome]
+                held[key] = replace(held[key], outcome=outcome, score=score, overruled=True)
         return held
 
     def save_draft(self, question_id: str, text: str) -> None:
@@ -176,7 +169,7 @@ class Journal:
             if time.monotonic() > self._copy_due:
                 with suppress(OSError, sqlite3.Error, ValueError):  # the answer is safe without it
                     self._copy_due = time.monotonic() + COPY_EVERY
-                    _copy(db, self._copy, self._has_locks)
+                    self._write_copy(db, self._copy)
 
         self._run(insert)
 
@@ -187,30 +180,25 @@ class Journal:
     def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Do it with the file held alone; what damage or the disk prevents becomes a sentence."""
         try:
-            with self._alone():
-                try:
-                    return self._in_file(operation)
-                except (sqlite3.Error, ValueError) as error:
-                    if not _is_damage(error):
-                        raise
-                    self._set_aside()
-                    return self._in_file(operation)
+            try:
+                self._lock.acquire(poll_interval=0.01)
+            except OSError as error:  # a disk that is full or can only be read takes no lock
+                if isinstance(error, TimeoutError):
+                    raise
+            try:
+                return self._in_file(operation)
+            except (sqlite3.Error, ValueError) as error:
+                if not _is_damage(error):
+                    raise
+                self._set_aside()
+                return self._in_file(operation)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(_sentence(error, self.path)) from error
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(self._lock.acquire(poll_interval=0.01))
-            except TimeoutError:
-                raise
-            except OSError:
-                pass  # a disk that is full or can only be read takes no lock
-            yield
+        finally:
+            self._lock.release()
 
     def _in_file(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        with closing(_connect(self.path, self._has_locks)) as db:
+        with self._connected(self.path) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
                 raise JournalError(
@@ -221,21 +209,31 @@ class Journal:
                 db.executescript(SCHEMA)
             return operation(db)
 
+    def _connected(self, path: Path) -> closing[sqlite3.Connection]:
+        # a URI only where need be: Windows' network paths make none
+        where = path if self._has_locks else f"{path.absolute().as_uri()}?vfs=unix-none"
+        db = sqlite3.connect(where, WAIT, isolation_level=None, uri=not self._has_locks)
+        db.execute("PRAGMA synchronous = EXTRA")  # wait for the disk, and for its directory
+        return closing(db)
+
+    def _write_copy(self, db: sqlite3.Connection, path: Path) -> None:
+        """Make `path` a copy of the database by SQLite's own backup, if it is sound."""
+        with made_whole(path) as part, self._connected(part) as copy:
+            db.backup(copy)
+            _check(copy)
+
     def _set_aside(self) -> None:
         """Keep the damaged file under another name, and put the newest copy in its place."""
         stamp = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}"
         aside = self.path.with_name(f"{self.path.stem}.damaged-{stamp}{self.path.suffix}")
         write_whole(aside, self.path.read_bytes())
-        for suffix in ("-journal", "-wal", "-shm"):  # what SQLite may have left beside it
-            with suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + suffix).rename(f"{aside}{suffix}")
         try:
             made = datetime.fromtimestamp(self._copy.stat().st_mtime)
-            with closing(_connect(self._copy, self._has_locks)) as db:
-                _copy(db, self.path, self._has_locks)
+            with self._connected(self._copy) as db:
+                self._write_copy(db, self.path)
             now = f"In its place is the copy that was made on {made:%d %B %Y at %H:%M}"
         except (FileNotFoundError, sqlite3.Error, ValueError) as error:
-            if not isinstance(error, FileNotFoundError) and not _is_damage(error):
+            if not _is_damage(error):
                 raise
             self.path.unlink()
             now = "There was no copy to put in its place, so another is begun"
@@ -244,21 +242,6 @@ class Journal:
             f" kept as {aside.name}; a backup of {self.path.name}, if you have one, can be put back"
             f" in {self.path.parent}."
         )
-
-
-def _connect(path: Path, has_locks: bool) -> sqlite3.Connection:
-    # a URI only where need be: Windows' network paths make none
-    where = path if has_locks else f"{path.absolute().as_uri()}?vfs=unix-none"
-    db = sqlite3.connect(where, WAIT, isolation_level=None, uri=not has_locks)
-    db.execute("PRAGMA synchronous = EXTRA")  # wait for the disk, and for its directory
-    return db
-
-
-def _copy(db: sqlite3.Connection, path: Path, has_locks: bool) -> None:
-    """Make `path` a copy of the database by SQLite's own backup, if it is sound."""
-    with made_whole(path) as part, closing(_connect(part, has_locks)) as copy:
-        db.backup(copy)
-        _check(copy)
 
 
 def _check(db: sqlite3.Connection) -> None:
@@ -282,23 +265,21 @@ def _checksum(texts: Iterable[object]) -> int:
 
 
 def _is_damage(error: Exception) -> bool:
-    # ValueError: a text in the file that is no text any more
-    return isinstance(error, ValueError) or any(words in str(error) for words in DAMAGE)
+    # ValueError: a text in the file that is no text any more; and a file that is not there
+    gone = isinstance(error, ValueError | FileNotFoundError)
+    return gone or any(words in str(error) for words in DAMAGE)
 
 
 def _sentence(error: Exception, where: Path) -> str:
     """What happened, what is safe, and what to do, for the learner."""
     folder, reason = where.parent, str(error)
     if "full" in reason or "disk I/O" in reason or getattr(error, "errno", 0) == ENOSPC:
-        what = (
-            f"there is no room left on the disk of {folder}, or the disk fails. Free some space"
-            " and try again"
-        )
+        what = f"there is no room left on the disk of {folder}, or it fails. Free some space"
     elif "locked" in reason or isinstance(error, TimeoutError):
-        what = f"another program is holding {where}. Close it and try again"
+        what = f"another program is holding {where}. Close it"
     else:
-        what = (
-            f"{folder} cannot be written to. Make that folder writable, or set COURSE_HOME to"
-            " another folder, and try again"
-        )
-    return f"This was not saved: {what}. Everything saved before it is still there. ({reason})"
+        what = f"{folder} cannot be written to. Make it writable, or set COURSE_HOME to another"
+    return (
+        f"This was not saved: {what}, and try again. Everything saved before it is still there."
+        f" ({reason})"
+    )
