@@ -10,6 +10,7 @@ The libraries an answer imports are therefore loaded first, and the limits of ti
 after them. Windows has no such limit of memory; the time limit holds everywhere.
 """
 
+import ast
 import contextlib
 import faulthandler
 import importlib
@@ -48,8 +49,8 @@ def run_code(
 ) -> CodeResult:
     """Run `source`, then each of `checks` (an `assert`) in its namespace, in a process of its own.
 
-    `seconds` and `megabytes` are counted on top of starting Python and importing libraries. Raises
-    `OSError` when no process can be started.
+    The value of a last expression is `_`, as in a notebook. `seconds` and `megabytes` are counted
+    on top of starting Python and importing libraries. Raises `OSError` when no process can start.
     """
     with tempfile.TemporaryDirectory(prefix="answer-", ignore_cleanup_errors=True) as folder:
         homes = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), folder)
@@ -116,7 +117,10 @@ REASONS = {
 def _problem(code: str, file: str, names: dict) -> str | None:
     """None if all went well, "" for a check that is merely false, else a line to read."""
     try:
-        exec(compile(code, file, "exec"), names)
+        tree = ast.parse(code, file)
+        if tree.body and isinstance(tree.body[-1], ast.Expr):
+            tree.body[-1] = ast.Assign([ast.Name("_", ast.Store())], tree.body[-1].value)
+        exec(compile(ast.fix_missing_locations(tree), file, "exec"), names)
     except AssertionError as error:
         return str(error)[:500]
     except BaseException as error:
