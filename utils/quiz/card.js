@@ -37,9 +37,6 @@ class Card extends View {
     this.on("change:status", () => (this.status.textContent = model.get("status")));
     this.on("change:listing", () => this.drawList());
     this.on("change:card", () => this.draw());
-    const hidden = () => document.visibilityState === "hidden" && this.sendDraft();
-    document.addEventListener("visibilitychange", hidden, { signal: this.closed });
-    this.closed.addEventListener("abort", () => this.sendDraft());
     this.drawList();
     this.draw();
   }
@@ -65,11 +62,12 @@ class Card extends View {
     const before = this.card;
     this.card = this.model.get("card");
     const same = before?.id === this.card.id;
-    if (!same && before) this.warn("");
-    if (!same) this.drawQuestion();
-    if (!same && this.stepped) this.control.querySelector("textarea, input")?.focus();
-    if (!same) this.stepped = false;
-    if (this.card.id) this.drawHints();
+    if (!same) {
+      if (before) this.warn("");
+      this.drawQuestion();
+      if (this.stepped) this.control.querySelector("textarea, input")?.focus();
+      this.stepped = false;
+    }
     this.drawResult(same);
     this.drawPlace();
   }
@@ -77,18 +75,23 @@ class Card extends View {
   drawQuestion() {
     const { id, kind, number, text, check } = this.card;
     this.control = element("div", { oninput: () => this.typed() });
-    this.hints = element("div", { class: "wg-hints", "aria-live": "polite" });
     this.saved = element("span", { class: "wg-quiet" });
     if (!id) return this.body.replaceChildren();
     const prompt = element("div", { class: "wg-prompt", id: `${this.id}-prompt` });
     if (number) prompt.append(element("p", { class: "wg-quiet wg-number" }, number));
     prompt.append(rich("div", {}, text));
     this.drawControl();
-    this.hinter = button("", () => this.ask({ do: "hint", id }));
+    const shown = element("div", { class: "wg-hints", "aria-live": "polite" });
+    const hints = this.card.hints.map((hint) => rich("div", {}, hint));
+    const hinter = button("Hint", () => {
+      shown.append(hints.shift());
+      hinter.textContent = "Another hint";
+      hinter.hidden = hints.length === 0;
+    }, { hidden: hints.length === 0 });
     const checker = button(check, () => this.check(), { class: "wg-main" });
-    const actions = element("div", { class: "wg-row wg-actions" }, checker, this.hinter, this.saved);
+    const actions = element("div", { class: "wg-row wg-actions" }, checker, hinter, this.saved);
     this.compare = kind === "draw" ? this.drawComparison() : "";
-    this.body.replaceChildren(prompt, this.control, actions, this.hints, this.compare);
+    this.body.replaceChildren(prompt, this.control, actions, shown, this.compare);
     const unsaved = sessionStorage.getItem(this.stash());
     this.setAnswer(unsaved ?? this.card.answer);
     if (unsaved !== null) this.typed();
@@ -130,13 +133,6 @@ class Card extends View {
       buttons[0].focus();
     });
     return element("div", { class: "wg-compare" }, show, picture, compare);
-  }
-
-  drawHints() {
-    const { hints, more_hints } = this.card;
-    for (const hint of hints.slice(this.hints.childElementCount)) this.hints.append(rich("div", {}, hint));
-    this.hinter.hidden = more_hints === 0;
-    this.hinter.textContent = hints.length ? "Another hint" : "Hint";
   }
 
   drawResult(aloud) {
@@ -196,21 +192,23 @@ class Card extends View {
   typed() {
     sessionStorage.setItem(this.stash(), this.answer());
     this.saved.textContent = "";
-    this.unsent = true;
-    clearTimeout(this.pause);
+    this.endPause();
     this.pause = setTimeout(() => this.sendDraft(), PAUSE);
   }
 
-  async sendDraft() {
+  endPause() {
     clearTimeout(this.pause);
-    if (!this.unsent || this.card.kind === "guess") return;
-    this.unsent = false;
+    this.pause = null;
+  }
+
+  async sendDraft() {
+    if (!this.pause || this.card.kind === "guess") return;
+    this.endPause();
     if (await this.send("draft", this.answer())) this.saved.textContent = "Draft kept";
   }
 
   async check(answer = this.answer()) {
-    clearTimeout(this.pause);
-    this.unsent = false;
+    this.endPause();
     this.saved.textContent = "Checking …";
     this.spoken.replaceChildren();
     await this.send("check", answer);

@@ -113,10 +113,10 @@ def chosen_text(question: Question, answer: str) -> str:
     """An answer as a person would read it: the options for letters, "done" for a tick."""
     if question.kind == "task":
         return "done"
-    if question.kind == "choice" and re.fullmatch(r"[a-z](, [a-z])*", answer):
+    if question.kind == "choice":
         options = dict(zip(LETTERS, question.options, strict=False))
         letters = answer.split(", ")
-        if letters[-1] in options:
+        if options.keys() >= {*letters}:
             return "\n".join(f"{letter}) {options[letter].text}" for letter in letters)
     return answer
 

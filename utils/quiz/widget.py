@@ -5,20 +5,20 @@ browser's half is `card.js`.
 """
 
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from textwrap import shorten
 
 import pandas as pd
 import traitlets
 from IPython.display import display
 from matplotlib.figure import Figure  # not pyplot, which would show a picture a second time
 
+from utils.common import CourseError
 from utils.quiz import schedule, show
 from utils.quiz.bank import load_bank
-from utils.quiz.journal import Answer, Journal, JournalError
+from utils.quiz.journal import Answer, Journal
 from utils.quiz.questions import DrawQuestion, Feedback, Question
 from utils.widgets.base import Widget, joined, show_widget
 
@@ -41,7 +41,7 @@ class Card(Widget):
 
     @property
     def journal(self) -> Journal:
-        """The learner's journal, opened when first needed. Raises `JournalError`."""
+        """The learner's journal, opened when first needed. Raises `CourseError`."""
         if self._journal is None:
             self._journal = Journal()
         self.notice = " ".join(self._journal.notices)
@@ -50,7 +50,7 @@ class Card(Widget):
     def draw_card(self, **card: object) -> None:
         """Show `card`; what it does not say is blank."""
         texts = dict.fromkeys(("answer", "headline", "message", "number", "picture", "result"), "")
-        blank = {"options": [], "hints": [], "more_hints": 0, "overrule": [], "section": None}
+        blank: dict[str, object] = {"options": [], "hints": [], "overrule": [], "section": None}
         turn = self.card.get("turn", 0) + 1  # or a second verdict that equals the first is not sent
         self.card = blank | texts | {"outcome": None, "check": "Check", **card, "turn": turn}
 
@@ -64,7 +64,6 @@ class Quiz(Card):
         self._questions = {question.id: question for question in questions}
         self._fresh = fresh
         self._checked: dict[str, Feedback] = {}  # in this sitting
-        self._hints: Counter[str] = Counter()
         self.notice = self.attempt(self._begin)["problem"] or self.notice
 
     def actions(self) -> dict:
@@ -72,8 +71,7 @@ class Quiz(Card):
         return {
             "open": self._open,
             "check": self._check,
-            "draft": self._draft,
-            "hint": self._hint,
+            "draft": lambda id, answer: self.journal.save_draft(id, answer),
             "overrule": self._overrule,
         }
 
@@ -105,24 +103,10 @@ class Quiz(Card):
         self._checked[id] = feedback
         self._open(id)
 
-    def _draft(self, id: str, answer: str) -> None:
-        self.journal.save_draft(id, answer)
-
     def _overrule(self, id: str, outcome: str) -> None:
         self.journal.overrule(id, outcome)
         schedule.overrule_review(self.journal, id, outcome)
         self._open(id)
-
-    def _hint(self, id: str) -> None:
-        self._hints[id] += 1
-        self.card = self.card | self._hinted(id)
-
-    def _hinted(self, id: str) -> dict:
-        hints, count = self._questions[id].hints, self._hints[id]
-        return {
-            "hints": [show.rich(hint) for hint in hints[:count]],
-            "more_hints": len(hints[count:]),
-        }
 
     def _draw(self, id: str, typed: str = "", **verdict: object) -> None:
         question, place = self._questions[id], list(self._questions).index(id) + 1
@@ -134,6 +118,7 @@ class Quiz(Card):
             text=show.rich(question.text),
             options=[show.inline(option.text) for option in options],
             several=sum(option.right for option in options) > 1,
+            hints=[show.rich(hint) for hint in question.hints],
             answer=typed,
             section={
                 "notebook": f"{question.notebook}.ipynb",
@@ -143,7 +128,6 @@ class Quiz(Card):
             picture=(
                 show.drawing(question.picture).html if isinstance(question, DrawQuestion) else ""
             ),
-            **self._hinted(id),
             **verdict,
         )
 
@@ -162,9 +146,7 @@ class Quiz(Card):
 
 
 def _label(number: int, question: Question, answer: Answer | None, draft: bool) -> str:
-    text = " ".join(question.text.replace("`", "").split())
-    if len(text) > LABEL_LENGTH:
-        text = text[:LABEL_LENGTH].rsplit(" ", 1)[0] + " …"
+    text = shorten(question.text.replace("`", ""), LABEL_LENGTH, placeholder=" …")
     state = show.headline(answer.outcome).lower() if answer else "draft" if draft else ""
     return f"{number}. ({state}) {text}" if state else f"{number}. {text}"
 
@@ -174,7 +156,6 @@ def _verdict(question: Question, answer: Answer, feedback: Feedback | None) -> d
     if feedback is None:  # code is not run again for being looked at
         code = question.kind == "code"
         feedback = Feedback("blank", 0.0, "") if code else question.check(answer.answer)
-    overrules = [{"outcome": o, "label": label} for o, label in OVERRULES.items()]
     return {
         "outcome": answer.outcome,
         "headline": show.headline(answer.outcome, answer.overruled),
@@ -182,10 +163,9 @@ def _verdict(question: Question, answer: Answer, feedback: Feedback | None) -> d
         "result": show.verdict(question, answer.answer, feedback),
         # Who compares for themselves may have a part of it; a verdict is overruled outright.
         "overrule": [
-            o
-            for o in overrules
-            if o["outcome"] != answer.outcome
-            and (o["outcome"] != "partial" or answer.verdict == "unmatched")
+            {"outcome": o, "label": label}
+            for o, label in OVERRULES.items()
+            if o != answer.outcome and (o != "partial" or answer.verdict == "unmatched")
         ],
     }
 
@@ -196,9 +176,9 @@ class Guess(Card):
     def __init__(self, key: str, prompt: str) -> None:
         """Ask for a guess that is kept under `key`, showing the earlier one if there is one."""
         super().__init__(f"{GUESS_FIRST}: {prompt}")
-        self._key = key
-        self._prompt = prompt
-        self._draw()
+        known = {"id": key, "kind": "guess", "number": GUESS_FIRST, "text": show.rich(prompt)}
+        self._known = known | {"check": "Keep my guess"}
+        self.draw_card(**self._known)
         self.notice = self.attempt(self._restore)["problem"] or self.notice
 
     def actions(self) -> dict:
@@ -206,19 +186,15 @@ class Guess(Card):
         return {"check": self._keep}
 
     def _restore(self) -> None:
-        if guess := self.journal.guess(self._key):
-            self._draw(guess, headline="Your guess is kept.")
+        if guess := self.journal.guess(self._known["id"]):
+            self.draw_card(**self._known, answer=guess, headline="Your guess is kept.")
 
     def _keep(self, id: str, answer: str) -> None:
-        if not answer.strip():
-            return self._draw(answer, headline="Nothing written.", message="Any guess will do.")
-        self.journal.record_guess(id, answer)
-        self._draw(answer, headline="Your guess is kept.", message="Now run the next cell.")
-
-    def _draw(self, answer: str = "", **verdict: str) -> None:
-        text, check = show.rich(self._prompt), "Keep my guess"
-        known = {"id": self._key, "kind": "guess", "number": GUESS_FIRST, "text": text}
-        self.draw_card(**known, answer=answer, check=check, **verdict)
+        said = {"headline": "Nothing written.", "message": "Any guess will do."}
+        if answer.strip():
+            self.journal.record_guess(id, answer)
+            said = {"headline": "Your guess is kept.", "message": "Now run the next cell."}
+        self.draw_card(**self._known, answer=answer, **said)
 
 
 def _show(text: str, page: str = "") -> None:
@@ -258,17 +234,16 @@ def review() -> None:
         questions = [bank[id] for id in schedule.due(journal, bank)]
         card = Quiz("Review", questions, fresh=True)
         if not questions:
-            card.status = _nothing_due(schedule.next_due(journal, bank))
-    except JournalError as error:
+            coming = schedule.next_due(journal, bank)
+            card.status = (
+                f"Nothing is due today. The next question comes back on {coming:%d %B %Y}."
+                if coming
+                else "Nothing is due yet. Questions come back here some days after you answer them."
+            )
+    except CourseError as error:
         card = Quiz("Review", [], fresh=True)
         card.notice = str(error)
     show_widget(card, "What is due for review is asked here when this cell is run.")
-
-
-def _nothing_due(following: datetime | None) -> str:
-    if following is None:
-        return "Nothing is due yet. Questions come back here some days after you answer them."
-    return f"Nothing is due today. The next question comes back on {following:%d %B %Y}."
 
 
 def guess(key: str, prompt: str) -> None:
@@ -281,7 +256,7 @@ def guesses(came_out: Mapping[str, tuple[str, object]]) -> pd.DataFrame:
     """What was guessed beside what came out, a row a guess.
 
     `came_out` holds, under the key of each guess, what was asked and what came out. Raises
-    `JournalError` if the answers cannot be read.
+    `CourseError` if the answers cannot be read.
     """
     journal = Journal()
     made = [journal.guess(key) for key in came_out]
@@ -299,7 +274,7 @@ def progress() -> None:
     """Show how far you have come: a picture, and the same as a table."""
     try:
         counts = schedule.progress(Journal(), load_bank())
-    except JournalError as error:
+    except CourseError as error:
         return _show(str(error))
     buffer = BytesIO()
     _progress_picture(counts).savefig(buffer, format="png", dpi=110, bbox_inches="tight")
