@@ -83,7 +83,7 @@ def _oversized(size: str) -> ImageError:
 
 @contextmanager
 def opened(source: Path | str | bytes) -> Iterator[Image.Image]:
-    """A picture with only its header read; whatever goes wrong inside becomes an `ImageError`.
+    """A picture, not decoded yet; whatever goes wrong inside becomes an `ImageError`.
 
     A damaged file can make a decoder raise nearly anything, so everything is caught here, once.
     """
@@ -100,6 +100,9 @@ def opened(source: Path | str | bytes) -> Iterator[Image.Image]:
                 if megapixels > MAX_MEGAPIXELS:
                     sides = f"{image.width} by {image.height} pixels"
                     raise _oversized(f"{sides}, {megapixels:,.0f} megapixels")
+                image.verify()  # checksums, where the format has them; this uses the picture up
+            stream.seek(0)
+            with Image.open(stream, formats=FORMATS) as image:
                 yield image
     except ImageError:
         raise
@@ -142,8 +145,6 @@ def open_image(source: Path | str | bytes | bytearray | memoryview) -> Image.Ima
     source = source if isinstance(source, (str, Path)) else bytes(source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is judged above
-        with opened(source) as image:
-            image.verify()  # checksums, where the format has them; the picture is then used up
         with opened(source) as image:
             return decode(image)
 
@@ -201,19 +202,12 @@ class ImageReport:
 
 def _check(path: Path) -> list[ImageProblem]:
     """Everything to know about one file: whether it decodes, and if so what is unusual."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            with opened(path) as image:
-                image.verify()
-            with opened(path) as image:
-                unusual = list(remarks(image, path.suffix))
-            with opened(path) as image:
-                decode(image, at_least=32)  # every byte is still read, so a cut-off file shows
-        except ImageError as error:
-            return [ImageProblem(path, error.kind, str(error))]
-    odd = [w for w in caught if not issubclass(w.category, Image.DecompressionBombWarning)]
-    unusual += [("odd", f"Pillow says: {odd[0].message}")] if odd else []
+    try:
+        with opened(path) as image:
+            unusual = list(remarks(image, path.suffix))
+            decode(image, at_least=32)  # every byte is still read, so a cut-off file shows
+    except ImageError as error:
+        return [ImageProblem(path, error.kind, str(error))]
     return [ImageProblem(path, kind, sentence) for kind, sentence in unusual]
 
 
@@ -231,7 +225,9 @@ def check_images(folder_or_files: Path | str | Iterable[Path]) -> ImageReport:
     else:
         root, files = None, [Path(file) for file in folder_or_files]
     bar = progress_bar(files, leave=False) if len(files) > 1000 else files  # seconds, then
-    return ImageReport(files, [p for file in bar for p in _check(file)], root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow warns of is judged in `opened`
+        return ImageReport(files, [p for file in bar for p in _check(file)], root)
 
 
 def usable_images(path: Path | str) -> "L":
