@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import random
 import shutil
 import tarfile
@@ -522,21 +521,3 @@ def test_widget_says_what_it_could_not_do(bears):
     shutil.rmtree(bears)
     with pytest.raises(CleanerError):
         browser.ask("apply")
-
-
-def test_a_read_only_set_can_be_looked_at(bears, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda folder, how: folder != bears)
-    widget = CleanerWidget(Cleaner(bears))
-    assert "bears is read-only" in widget.notice and len(widget.page["rows"]) == PAGE
-
-
-def test_a_set_that_an_earlier_version_cleaned(bears):
-    old = bears.parent / "bears.cleaning"
-    (old / "trash" / "black").mkdir(parents=True)
-    (old / "journal.sqlite").write_bytes(b"SQLite")
-    (old / "trash/black/black_0.jpg").write_bytes(b"discarded then")
-    cleaner = Cleaner(bears)
-    cleaner.discard("black/black_0.jpg")
-    assert cleaner.apply()["to"].tolist() == ["black/black_0_2.jpg"]
-    assert (old / "trash/black/black_0.jpg").read_bytes() == b"discarded then"
-    assert (old / "journal.sqlite").read_bytes() == b"SQLite"

@@ -11,7 +11,6 @@ class Pictures extends View {
   cutOff =
     "The kernel was restarted or has stopped. Run this cell again (Shift-Enter): your choices come back.";
   selects = {};
-  wanted = {}; // what was chosen in the menus and not asked for yet
   selected = new Set();
   current = null; // the id of the picture that Tab leads to
   ids = [];
@@ -76,23 +75,21 @@ class Pictures extends View {
 
   drawMenu({ name, title, value, options }) {
     const select = (this.selects[name] ??= this.addMenu(name, title));
+    const shown = select === document.activeElement ? select.value : value; // a late answer moves nothing
     const entries = JSON.stringify(options);
     if (select.dataset.entries !== entries)
       select.replaceChildren(...options.map(([key, words]) => element("option", { value: key }, words)));
     select.dataset.entries = entries;
     select.parentElement.hidden = options.length < 2;
-    select.value = this.wanted[name] ?? value; // a late answer must not move the menu back
+    select.value = shown;
   }
 
   addMenu(name, title) {
-    const look = () => {
-      this.say({ do: "look", ...this.wanted, page: 0 });
-      this.wanted = {};
-    };
+    const look = (value) => this.say({ do: "look", [name]: value, page: 0 });
+    let browsing;
     const onchange = () => {
-      this.wanted[name] = select.value;
-      clearTimeout(this.browsing);
-      this.browsing = setTimeout(look, BROWSE);
+      clearTimeout(browsing);
+      browsing = setTimeout(look, BROWSE, select.value);
     };
     const select = element("select", { name, onchange });
     this.menus.append(element("label", {}, title, select));

@@ -6,7 +6,6 @@ thought of labels and copies in `ranking.py`.
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -52,18 +51,6 @@ class Cleaner:
         self._folds: pd.DataFrame | None = None  # out-of-fold probabilities, by content
         self._seen: list[Picture] | None = None
         self.looks: dict[str, Look] = {}  # by file, of the pictures in the last `table`
-
-    @property
-    def notice(self) -> str:
-        """Why nothing can be chosen here, where nothing can be written; else ""."""
-        root, beside = self.folder.root, self.folder.beside
-        kept = beside if beside.exists() else root.parent
-        if all(os.access(folder, os.W_OK) for folder in (kept, root)):
-            return ""
-        return (
-            f"{root.name} is read-only: its pictures can be looked at, but no choice can be kept."
-            " To clean it, make a copy of it where you can write."
-        )
 
     # -- what is thought of the pictures ---------------------------------------------------------
 
@@ -188,22 +175,16 @@ class Cleaner:
         looks = looks_at(self.folder.root, pictures)
         contents = [None if look.problem else look.digest for look in looks]
         labels = [picture.label for picture in pictures]
-        files, splits = [p.file for p in pictures], [p.split for p in pictures]
-        self.looks = dict(zip(files, looks, strict=True))
-
-        def known(opinions: pd.DataFrame | None) -> pd.DataFrame:
-            """Probabilities for these pictures; an empty row where there are none."""
-            opinions = pd.DataFrame() if opinions is None else opinions
-            return opinions.reindex(contents).reset_index(drop=True)
-
-        folds = known(self._folds)
-        learned = folds if self._learned is None else known(self._learned)
-        table = pd.DataFrame({"file": files, "split": splits, "label": labels}, dtype=object)
+        self.looks = {picture.file: look for picture, look in zip(pictures, looks, strict=True)}
+        unknown = pd.DataFrame()
+        folds = (unknown if self._folds is None else self._folds).reindex(contents)
+        learned = folds if self._learned is None else self._learned.reindex(contents)
+        rows = [[picture.file, picture.split, picture.label] for picture in pictures]
+        table = pd.DataFrame(rows, columns=["file", "split", "label"], dtype=object)
         table = table.join(ranking.opinion(labels, learned)).join(ranking.judge(labels, folds))
         table["second_opinion"] = ranking.opinion(labels, folds)["prediction"]
         table = table.join(self._copies(table, looks))
-        problems = pd.Series([look.problem for look in looks], dtype=object)
-        return table.assign(problem=problems)
+        return table.assign(problem=pd.Series([look.problem for look in looks], dtype=object))
 
     def _copies(self, table: pd.DataFrame, looks: list[Look]) -> pd.DataFrame:
         """Columns duplicate_of and copy. The original is the one with the best label, then the
@@ -243,7 +224,7 @@ class CleanerWidget(Widget):
         super().__init__(f"Pictures of {cleaner.folder.root.name}")
         self.cleaner = cleaner
         self.view: dict[str, Any] = dict.fromkeys(("by", "only", *FILTERS), "") | {"page": 0}
-        self.notice = self.attempt(dict)["problem"] or cleaner.notice
+        self.notice = self.attempt(dict)["problem"]
 
     def attempt(self, action: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         """As in the base; then the page is drawn, whatever came of it."""

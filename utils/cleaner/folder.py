@@ -3,9 +3,6 @@
 Beside the set, in `<set>.cleaning`, lie the trash, a lock and the journal, one file that is always
 written whole. Before the first picture moves, the journal says what is being done; after the last,
 that it is done. Whoever opens the set after a kill finds that, and takes the moves back.
-
-An earlier course kept `journal.sqlite` there. It is left alone, and so is what was discarded then:
-those pictures lie in the trash, and can be moved back by hand.
 """
 
 import errno
@@ -18,8 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from hashlib import blake2b
-from itertools import count
-from pathlib import Path, PurePath, PurePosixPath
+from itertools import chain, count
+from pathlib import Path, PurePosixPath
 
 from filelock import Timeout
 
@@ -149,10 +146,12 @@ class PictureFolder:
             self._check_label(new_label, new)
         with self._alone() as journal:
             labels = {picture.file: picture.label for picture in self.pictures()}
-            for file in self._names(files):
+            for file in named(files):
                 if file not in labels:
-                    where = printable(self.root.name)
-                    raise CleanerError(f"There is no picture {printable(file)} in {where}.")
+                    raise CleanerError(
+                        f"There is no picture {printable(file)} in {printable(self.root.name)}:"
+                        " give its name as the table of the cleaner has it."
+                    )
                 change = Change(file, "keep", labels[file])
                 if action != "keep" and new_label != labels[file]:
                     content = content_of(self.root / file)
@@ -163,19 +162,22 @@ class PictureFolder:
     def forget(self, files: Files) -> None:
         """Take back whatever was chosen for these files; a file may be gone by now."""
         with self._alone() as journal:
-            for file in self._names(files):
+            for file in named(files):
                 journal.choices.pop(file, None)
             journal.write(self.path)
 
     def plan(self) -> list[Change]:
         """What Apply would do, by file. Pictures that are kept are not in it."""
+        there = {picture.file for picture in self.pictures()}
+        gone = "{0} is not in the set any more: take back its choice with forget({0!r})."
+        taken: dict[Path, set[str]] = {}
         with refusals(self.root):
-            labels = {picture.file: picture.label for picture in self.pictures()}
-            taken: dict[Path, set[str]] = {}
             return [
-                self._planned(change, labels.get(file), taken)
+                replace(change, to=self._free(change, taken))
+                if file in there
+                else replace(change, problem=gone.format(printable(file)))
                 for file, change in sorted(self.journal().choices.items())
-                if change.action != "keep" and change.new_label != labels.get(file, "")
+                if change.action != "keep"
             ]
 
     def apply(self) -> list[Change]:
@@ -220,8 +222,7 @@ class PictureFolder:
             files = []
             for entry in entries if label else ():
                 is_file = entry.is_file()  # a link may point nowhere; a pipe is left alone
-                is_ours = PurePath(entry.name).suffix.lower() in SUFFIXES
-                if is_ours and (is_file or entry.is_symlink()):
+                if Path(entry.name).suffix.lower() in SUFFIXES and (is_file or entry.is_symlink()):
                     stat = entry.stat(follow_symlinks=is_file)
                     state = stat.st_mtime_ns, stat.st_size
                     files.append(Picture(within + entry.name, split, label, state))
@@ -239,39 +240,19 @@ class PictureFolder:
         if not label or label.startswith(".") or re.search(r"[/\\\0]", label):
             raise CleanerError(f"{label!r} cannot be the name of a folder: choose another label.")
 
-    def _names(self, files: Files) -> Iterator[str]:
-        """Files as they are called within the set, by whatever way they were named."""
-        for file in [files] if isinstance(files, (str, Path)) else files:
-            path = self.root / file
-            path = Path(os.path.realpath(path.parent), path.name)
-            within = path.is_relative_to(self.root)
-            yield (path.relative_to(self.root) if within else path).as_posix()
-
-    def _planned(self, change: Change, label: str | None, taken: dict[Path, set[str]]) -> Change:
-        """The change with its new name, which is then in `taken`, or with its problem."""
-        if label is None:
-            name = printable(change.file)
-            problem = (
-                f"{name} is not in the set any more: take back its choice with forget({name!r})."
-            )
-            return replace(change, problem=problem)
-        wanted = PurePosixPath(change.file)
+    def _free(self, change: Change, taken: dict[Path, set[str]]) -> str:
+        """Its new name, which no file has and none in `taken`, also where case is ignored."""
+        name = PurePosixPath(change.file)
         if change.new_label is not None:
-            wanted = wanted.parent.with_name(change.new_label) / wanted.name
-        to = self._free(wanted, self._place(change.action), taken)
-        return replace(change, label=label, to=to)
-
-    def _free(self, name: PurePosixPath, place: Path, taken: dict[Path, set[str]]) -> str:
-        """`a.jpg`, or else `a_2.jpg` …: a name that no file has, also where case is ignored."""
-        folder = place / name.parent
+            name = name.parent.with_name(change.new_label) / name.name
+        folder = self._place(change.action) / name.parent
         if folder not in taken:
             there = folder.iterdir() if folder.is_dir() else ()
             taken[folder] = {folded(path.name) for path in there}
-        numbers, first = count(2), name
-        while folded(name.name) in taken[folder]:
-            name = first.with_name(f"{first.stem}_{next(numbers)}{first.suffix}")
-        taken[folder].add(folded(name.name))
-        return str(name)
+        names = chain([name.name], (f"{name.stem}_{n}{name.suffix}" for n in count(2)))
+        free = next(name for name in names if folded(name) not in taken[folder])
+        taken[folder].add(folded(free))
+        return str(name.with_name(free))
 
     # -- doing, and taking back ------------------------------------------------------------------
 
@@ -304,11 +285,9 @@ class PictureFolder:
             journal.write(self.path)
             for source, target, content in self._moves(changes, did):
                 if content_of(source) != content:
-                    what = "was changed" if os.path.lexists(source) else "was moved or deleted"
-                    advice = "choose for it again" if did == "apply" else "put it back as it was"
                     raise CleanerError(
-                        f"Nothing was changed: {printable(source.name)} {what} by another program:"
-                        f" {advice}. ({printable(source)})"
+                        f"Nothing was changed: {printable(source)} was changed, moved or deleted by"
+                        " another program: put it back as it was or, to apply, choose for it again."
                     )
                 move(source, target)
             goal.append(origin.pop())
@@ -327,7 +306,7 @@ class PictureFolder:
         except BaseException as error:
             try:
                 self._take_back()
-            except (OSError, CleanerError) as obstacle:
+            except OSError as obstacle:
                 raise CleanerError(
                     f"This stopped half way and cannot be taken back now ({obstacle}). Nothing is"
                     " lost: mend that and open the set again, and it will be as before."
@@ -336,24 +315,14 @@ class PictureFolder:
         return changes
 
     def _take_back(self) -> Journal:
-        """Replay what was begun and not finished backwards, wherever it stopped."""
+        """Move back what a step moved that was begun and not finished, wherever it stopped."""
         journal = Journal.read(self.path)
         if not journal.doing:
             return journal
         changes = (journal.done if journal.doing == "undo" else journal.undone)[-1]
-        for source, target, content in reversed(self._moves(changes, journal.doing)):
-            here, there = content_of(source), content_of(target)
-            if there == EMPTY and (here == content or content != EMPTY):
-                target.unlink()  # it has not left; its new name was only reserved
-            elif here is None and there is not None:
+        for source, target, content in self._moves(changes, journal.doing):
+            if content_of(target) == content != content_of(source):
                 move(target, source)
-            elif here == EMPTY and there == content:
-                target.replace(source)  # its way back had begun; its old name was reserved
-            elif there == content != here:
-                raise CleanerError(
-                    f"A step that was interrupted cannot be taken back: {printable(source)} is"
-                    " taken by another file now. Move that file away and open the set again."
-                )
         if journal.doing != "undo":
             self._remove_empty(changes)
         if journal.doing == "apply":
@@ -382,19 +351,33 @@ def content_of(path: Path) -> str | None:
         return None
 
 
-EMPTY = blake2b(digest_size=16).hexdigest()
-
-
 def move(source: Path, target: Path) -> None:
     """Rename a file; raises `FileExistsError` for a name that is taken, on every system."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.open("xb").close()  # the name is reserved: from here on it is nobody else's
-    source.replace(target)
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
+
+
+def named(files: Files) -> list[str]:
+    """One file or several, as they are called within the set."""
+    several = [files] if isinstance(files, (str, Path)) else files
+    return [file.as_posix() if isinstance(file, Path) else file for file in several]
 
 
 def folded(name: str) -> str:
     """`Bär.JPG` and `bär.jpg` are one name on macOS and Windows, however the ä is written."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+READ_ONLY = "is read-only, or its folder is: make that writable, or clean a copy of the set"
+FULL = "has no room left on its disk: free some space and try again"
+WHY = {
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), READ_ONLY),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), FULL),
+    errno.EXDEV: "and the trash beside the set are on different disks: clean a copy of the set",
+    errno.EEXIST: "is taken by another file now. Move that file away and open the set again",
+}
 
 
 @contextmanager
@@ -408,15 +391,8 @@ def refusals(where: Path) -> Iterator[None]:
             " or stop it and try again."
         ) from error
     except OSError as error:
-        name, root = printable(error.filename or where), printable(where.name)
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            why = f"{name} is read-only, or its folder is: make that writable, or clean a copy"
-        elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            why = f"there is no room left on the disk of {name}: free some space and try again"
-        elif error.errno == errno.EXDEV:
-            why = f"{root} and {root}.cleaning are on different disks: clean a copy of the set"
-        elif error.errno == errno.EEXIST:
-            why = f"{name} is taken by another file now: move that file away and try again"
-        else:
-            why = f"{name}: {error.strerror or error}; mend that and try again"
-        raise CleanerError(f"Nothing was changed: {why}.") from error
+        why = WHY.get(
+            error.errno or 0, f"cannot be used ({error.strerror}): mend that and try again"
+        )
+        name = printable(error.filename or where)
+        raise CleanerError(f"Nothing was changed: {name} {why}.") from error

@@ -49,9 +49,8 @@ def arranged(table: pd.DataFrame, by: str, only: str | None, **filters: str | No
     table = table[fits].sort_values(ORDERS[by][0], ascending=by != "loss", kind="stable")
     if only == "duplicates":
         original = table["duplicate_of"].fillna(table["file"])
-        table = table.assign(original=original, copied=table["duplicate_of"].notna())
-        table = table.sort_values(["original", "copied", "file"])
-        table = table.drop(columns=["original", "copied"])
+        keys = {"original": original, "copied": table["duplicate_of"].notna()}
+        table = table.loc[table.assign(**keys).sort_values([*keys, "file"]).index]
     return table.reset_index(drop=True)
 
 
