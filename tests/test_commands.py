@@ -46,7 +46,7 @@ from utils.timings import record_seconds, seconds_of
 
 COURSE = shutil.which("course", path=path_with_course())
 RIGHT = "metric: for people to judge the model. loss: for SGD to update the parameters"
-# What is typed after `course`, and a piece of what it must say. JSON for those that have it.
+# What is typed after `course`, and a piece of what it must say.
 TYPED = {
     "info": ("info", r"device +CPU"),
     "run": ("run notebooks/01_two.ipynb --device cpu", r"share +0\.5000"),
@@ -73,21 +73,10 @@ def commands(group: typer.core.TyperGroup, above: str = "") -> Iterator[str]:
             yield from commands(command, f"{above}{name} ")
 
 
-def has_json(name: str) -> bool:
-    command = typer.main.get_command(app)
-    for word in name.split():
-        command = command.commands[word]
-    return any("--json" in parameter.opts for parameter in command.params)
-
-
 PROCESS = ("strip", "check", "review", "anki", "progress", "app", "app export", "predict")
-ALL = [
-    (how, name)
-    for how in ("terminal", "pipe", "json")
-    for name in TYPED
-    if how == "terminal" or (how == "json" and has_json(name))
-    or (how == "pipe" and name not in ("run", "store", "app"))  # each starts a kernel or a server
-]  # fmt: skip
+ONCE = ("run", "store", "app")  # each starts a kernel or a server
+ALL = [("terminal", name) for name in TYPED] + [("json", "run")]
+ALL += [("pipe", name) for name in TYPED if name not in ONCE]
 
 
 def type_there(words: list[str], until: str | None) -> Said:

@@ -119,13 +119,11 @@ def test_a_split_of_a_set_that_the_chapters_divide(tmp_path):
         dataset("pets", str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("encoding", "says"), [("cp1252", "not in UTF-8 .*cp1252"), ("utf-16", "in UTF-16")]
-)
-def test_a_table_in_another_encoding(tmp_path, encoding, says):
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_table_in_another_encoding(tmp_path, encoding):
     (tmp_path / "imdb").mkdir()
     (tmp_path / "imdb" / "texts.csv").write_text("label,text\ngut,schön\n", encoding)
-    with pytest.raises(CourseError, match=f"texts.csv is {says}.*save it again as UTF-8"):
+    with pytest.raises(CourseError, match=r"texts\.csv is not in UTF-8: save it again as UTF-8"):
         dataset("imdb", str(tmp_path))
     (tmp_path / "imdb" / "texts.csv").write_text("label,text\ngut,schön\n", "utf-8-sig")
     assert dataset("imdb", str(tmp_path)) == tmp_path / "imdb"

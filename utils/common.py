@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 AS_UTF8 = "save it again as UTF-8 (Excel calls that CSV UTF-8; editors have it under Save As)"
@@ -78,6 +79,15 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def beside(path: Path, own: bytes) -> Path:
+    """Where a learner's file stays when the course's takes its name: `….yours-1.ipynb`, or -2.
+
+    A name that nothing has, or a file that has the content `own` already.
+    """
+    names = (path.with_suffix(f".yours-{number}{path.suffix}") for number in count(1))
+    return next(name for name in names if not name.exists() or name.read_bytes() == own)
 
 
 def split_of(folder: str) -> str:

@@ -1,6 +1,5 @@
 """One call finds data: `dataset("pets")` is a folder, and `COURSE_DATA` says which one."""
 
-import codecs
 import os
 import re
 import shutil
@@ -8,7 +7,7 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from gzip import BadGzipFile
@@ -27,7 +26,7 @@ from fastdownload import check, checks_module, read_checks
 from fastprogress import progress_bar
 
 from utils import digits
-from utils.common import AS_UTF8, CourseError, made_whole, printable, text_of
+from utils.common import AS_UTF8, CourseError, made_whole, printable
 from utils.images import SUFFIXES
 from utils.paths import DATA, NOTEBOOKS, file_lock
 
@@ -188,10 +187,10 @@ def _own(entry: DataSet, folder: Path) -> Path:
 def _readable(folder: Path) -> Path:
     """`folder`; raises `CourseError` if pandas could not read a table there for its encoding."""
     for table in folder.glob("*.csv"):
-        content = table.read_bytes()
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise CourseError(f"{table} is in UTF-16: {AS_UTF8}.")
-        text_of(content, str(table))
+        try:
+            table.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise CourseError(f"{table} is not in UTF-8: {AS_UTF8}.") from error
     return folder
 
 
@@ -242,28 +241,26 @@ def dataset_or_sample(name: str, sample: str | None = None) -> Path:
 
 def inventory() -> list[dict[str, object]]:
     """What is here of each set, and what `full` would fetch; asks nothing of the network."""
-    return [_inventory_row(entry) for entry in SETS.values()]
-
-
-def _inventory_row(entry: DataSet) -> dict[str, object]:
-    sample = [f.stat().st_size for f in (DATA / entry.name).rglob("*") if f.is_file()]
-    count, size = len(sample), sum(sample)
-    if entry.name in digits.LAYOUTS:
-        count, size = digits.count(entry.name), digits.size(entry.name)
-    try:
-        # where fastai unpacks the public archive: an earlier download is found there
-        full_here = _is_filled(entry, fastai_cfg().path("data") / entry.archive_stem)
-    except OSError:  # a home in which fastai cannot even keep its settings
+    rows: list[dict[str, object]] = []
+    for entry in SETS.values():
+        sizes = [file.stat().st_size for file in (DATA / entry.name).rglob("*") if file.is_file()]
+        if entry.name in digits.LAYOUTS:
+            sizes = [digits.SIZE] * digits.count(entry.name)
         full_here = False
-    return {
-        "name": entry.name,
-        "title": entry.title,
-        "sample_files": count,
-        "sample_mb": round(size / MB, 1),
-        "full_here": full_here,
-        "full_mb": round(entry.bytes_full / MB, 1) if entry.url_attr else None,
-        "full_url": entry.url if entry.url_attr else None,
-    }
+        with suppress(OSError):  # a home in which fastai cannot even keep its settings
+            # where fastai unpacks the public archive: an earlier download is found there
+            full_here = _is_filled(entry, fastai_cfg().path("data") / entry.archive_stem)
+        rows.append(
+            {
+                "name": entry.name,
+                "title": entry.title,
+                "sample_files": len(sizes),
+                "sample_mb": round(sum(sizes) / MB, 1),
+                "full_here": full_here,
+                "full_mb": round(entry.bytes_full / MB, 1) if entry.url_attr else None,
+            }
+        )
+    return rows
 
 
 # --- the full public set --------------------------------------------------------------------

@@ -9,6 +9,7 @@ from utils.common import made_whole
 from utils.paths import course_cache, file_lock
 
 EACH = 500  # images of every digit in the package
+SIZE = 270  # bytes of one as a file, about
 HELD_OUT, SEED = 100, 42  # so many of each digit are set aside, drawn with this seed
 LAYOUTS = {  # set → its digits, and what the public set calls its two parts
     "mnist_sample": ((3, 7), ("train", "valid")),
@@ -24,11 +25,6 @@ again; delete it freely.
 def count(name: str) -> int:
     """How many images the sample of `name` has."""
     return EACH * len(LAYOUTS[name][0])
-
-
-def size(name: str) -> int:
-    """About how many bytes they are."""
-    return 270 * count(name)
 
 
 def lay_out(name: str) -> Path:

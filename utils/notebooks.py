@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +25,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from utils import WIDGET_VIEW
 from utils.checks import ExpectationError, figures_beside
-from utils.common import write_whole
+from utils.common import beside, write_whole
 from utils.paths import path_with_course
 
 CELL_SECONDS = 1800  # the longest a single cell may take, on `full` without a GPU
@@ -92,11 +91,9 @@ class Run:
     complaints: list[str] = field(default_factory=list)  # of the figures held beside the chapter
 
     def as_dict(self) -> dict:
-        """The run as `course run --json` prints it; `failure` only when there was one."""
-        row = asdict(self)
-        row |= {"seconds": round(self.seconds, 1), "peak_gib": round(self.peak_gib, 2)}
-        del row["complaints"]
-        return {key: value for key, value in row.items() if key != "failure" or value}
+        """The run as `course run --json` prints it."""
+        rounded = {"seconds": round(self.seconds, 1), "peak_gib": round(self.peak_gib, 2)}
+        return asdict(self) | rounded
 
 
 class QuietOutput(OutputWidget):
@@ -233,12 +230,8 @@ def describe_pictures(notebook: NotebookNode) -> list[str]:
     """
     complaints = []
     for cell in code_cells(notebook):
-        shown = [
-            (output, kind)
-            for output in cell.outputs
-            for kind in output.get("data", {})
-            if kind in PICTURES
-        ]
+        kinds = [(output, kind) for output in cell.outputs for kind in output.get("data", {})]
+        shown = [(output, kind) for output, kind in kinds if kind in PICTURES]
         texts = cell.metadata.get("alt", [])
         for (output, kind), text in zip(shown, texts, strict=False):
             output.metadata[kind] = {**output.metadata.get(kind, {}), "alt": text}
@@ -260,9 +253,7 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
-        cell.metadata = {
-            key: value for key, value in cell.metadata.items() if key in ("tags", "alt")
-        }
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k in ("tags", "alt")}
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)
         if cell.cell_type == "code":
@@ -353,8 +344,7 @@ def strip_file(chapter: str | Path, out: str | Path) -> Path:
     up = Path(os.path.relpath(chapter.parent, out)).as_posix() + "/"
     stripped = strip_notebook(nbformat.read(chapter, as_version=4), chapter.stem, up)
     if path.exists() and _is_changed(path):
-        names = (path.with_suffix(f".yours-{number}.ipynb") for number in count(1))
-        path.rename(next(name for name in names if not name.exists()))
+        path.replace(beside(path, path.read_bytes()))
     write_whole(path, nbformat.writes(stripped) + "\n")
     return path
 

@@ -95,15 +95,16 @@ class Project:
         for worry in worries(self.counts("train"), self.counts("valid")):
             print(f"note: {worry}")
 
-    def serve(self) -> "Serving":
+    def serve(self) -> subprocess.Popen:
         """Serve the app of this project on this computer, and print its address.
 
-        It runs until `stop()` of what this returns, or until the kernel ends. Raises
+        It runs until `terminate()` of what this returns, or until the kernel ends. Raises
         `ProjectError` with what the server said when it does not start.
         """
         course, options = Path(sys.executable).with_name("course"), ["--no-browser", "--port"]
         command = [str(course), "app", "--project", str(self.folder), *options, str(free_port())]
-        process = Serving(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        pipe, both = subprocess.PIPE, subprocess.STDOUT
+        process = subprocess.Popen(command, text=True, stdout=pipe, stderr=both)
         atexit.register(process.terminate)
         said = ""
         for line in process.stdout or ():
@@ -111,18 +112,11 @@ class Project:
             if address := re.search(r"http://\S+", line):
                 # Read on, or the app would stand still once the pipe is full.
                 Thread(target=process.communicate, daemon=True).start()
-                print(f"The app is at {address[0]} until you call stop() or end this kernel.")
+                print(
+                    f"The app is at {address[0]} until you type app.terminate() or end this kernel."
+                )
                 return process
         raise ProjectError(f"The app did not start: {said.strip()}")
-
-
-class Serving(subprocess.Popen):
-    """An app that is being served."""
-
-    def stop(self) -> None:
-        """End it."""
-        self.terminate()
-        self.wait(timeout=30)
 
 
 def label_of(file: Path, chapter: str, folders: tuple[str, ...]) -> str:

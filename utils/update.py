@@ -10,12 +10,11 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import nbformat
 
-from utils.common import CourseError, made_whole, write_whole
+from utils.common import CourseError, beside, made_whole, write_whole
 from utils.paths import file_lock
 
 SAVED = "course-update"  # in .git: the learner's files, until the new version is in place
@@ -38,14 +37,9 @@ class Step:
 
 def git(root: Path, *words: str) -> bytes:
     """What git prints. Raises `UpdateError` with the last line of what it complained of."""
-    command = ["git", "-C", str(root), *words]
+    command, asks = ["git", "-C", str(root), *words], {"GIT_TERMINAL_PROMPT": "0"}
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            check=False,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-        )
+        done = subprocess.run(command, capture_output=True, check=False, env=os.environ | asks)
     except FileNotFoundError:
         raise UpdateError("There is no git on this computer: install it first.") from None
     if done.returncode:
@@ -98,16 +92,6 @@ def merged(was: bytes, own: bytes, becomes: bytes) -> tuple[bytes, bool]:
     return (nbformat.writes(new, indent=1) + "\n").encode(), all_kept
 
 
-def beside(root: Path, path: str, own: bytes) -> str:
-    """A free name for the learner's file beside the course's, or one that has it already."""
-    file = Path(path)
-    for number in count(1):
-        name = file.with_suffix(f".yours-{number}{file.suffix}")
-        if not (root / name).exists() or (root / name).read_bytes() == own:
-            return name.as_posix()
-    raise AssertionError
-
-
 def step(root: Path, path: str, own: bytes | None, base: str, new: str) -> Step:
     """What becomes of a file that is not, or may not be, as `base` has it."""
     was, becomes = at(root, base, path), at(root, new, path)
@@ -118,16 +102,15 @@ def step(root: Path, path: str, own: bytes | None, base: str, new: str) -> Step:
     if was == becomes or becomes is None:
         gone = "no longer a part of the course: yours stays" if becomes is None else ""
         return Step(path, own, gone, {path: own})
+    content = becomes
     if path.endswith(".ipynb") and was is not None:
         content, all_kept = merged(was, own, becomes)
         if all_kept:
-            yours = content != becomes and "your cells are in the new version"
-            return Step(path, own, yours or "", {path: content})
-        copy = beside(root, path, own)
-        says = f"changed by you and by the course: new, and yours as {Path(copy).name}"
-        return Step(path, own, says, {path: content, copy: own})
-    copy = beside(root, path, own)
-    return Step(path, own, f"changed by both: new, and yours as {Path(copy).name}", {copy: own})
+            says = "your cells are in the new version" if content != becomes else ""
+            return Step(path, own, says, {path: content})
+    copy = beside(root / path, own)
+    writes = {path: content, copy.relative_to(root).as_posix(): own}
+    return Step(path, own, f"changed by you and by the course: new, yours as {copy.name}", writes)
 
 
 def steps(root: Path, base: str, new: str, saved: dict[str, bytes]) -> list[Step]:
