@@ -58,11 +58,8 @@ def read_folders(root: Path, files: Iterable[Path]) -> tuple[dict[Path, Place], 
     wrappers: list[str] = []
     for level in range(3):
         meant = {file: split_of("".join(f[level : level + 1])) for file, f in folders.items() if f}
-        if (
-            "train" in meant.values()
-            and {"valid", "test"} & {*meant.values()}
-            and all(meant.values())
-        ):
+        found = {*meant.values()}
+        if "train" in found and found & {"valid", "test"} and "" not in found:
             splits |= meant
             folders = {file: f[:level] + f[level + 1 :] for file, f in folders.items()}
             break
