@@ -77,9 +77,8 @@ class Card extends View {
     this.control = element("div", { oninput: () => this.typed() });
     this.saved = element("span", { class: "wg-quiet" });
     if (!id) return this.body.replaceChildren();
-    const prompt = element("div", { class: "wg-prompt", id: `${this.id}-prompt` });
-    if (number) prompt.append(element("p", { class: "wg-quiet wg-number" }, number));
-    prompt.append(rich("div", {}, text));
+    const numbered = element("p", { class: "wg-quiet wg-number" }, number);
+    const prompt = element("div", { class: "wg-prompt", id: `${this.id}-prompt` }, numbered, rich("div", {}, text));
     this.drawControl();
     const shown = element("div", { class: "wg-hints", "aria-live": "polite" });
     const hints = this.card.hints.map((hint) => rich("div", {}, hint));
@@ -145,8 +144,8 @@ class Card extends View {
     if (this.compare) this.compare.hidden = result !== ""; // the result has the picture
     if (!outcome) return;
     const buttons = overrule.map(({ outcome, label }) => button(label, () => this.ask({ do: "overrule", id, outcome })));
-    this.result.append(rich("div", {}, result), element("div", { class: "wg-row wg-actions" }, ...buttons));
-    if (section) this.result.append(element("p", {}, "Taught in ", this.link(section)));
+    const actions = element("div", { class: "wg-row wg-actions" }, ...buttons);
+    this.result.append(rich("div", {}, result), actions, element("p", {}, "Taught in ", this.link(section)));
   }
 
   link({ notebook, anchor, label }) {

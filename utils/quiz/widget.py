@@ -49,10 +49,10 @@ class Card(Widget):
 
     def draw_card(self, **card: object) -> None:
         """Show `card`; what it does not say is blank."""
-        texts = dict.fromkeys(("answer", "headline", "message", "number", "picture", "result"), "")
-        blank: dict[str, object] = {"options": [], "hints": [], "overrule": [], "section": None}
+        blank: dict[str, object] = {"outcome": None, "check": "Check", "hints": [], "overrule": []}
+        blank |= dict.fromkeys(("answer", "headline", "message", "result"), "")
         turn = self.card.get("turn", 0) + 1  # or a second verdict that equals the first is not sent
-        self.card = blank | texts | {"outcome": None, "check": "Check", **card, "turn": turn}
+        self.card = blank | card | {"turn": turn}
 
 
 class Quiz(Card):
