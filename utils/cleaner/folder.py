@@ -354,7 +354,7 @@ def content_of(path: Path) -> str | None:
 def move(source: Path, target: Path) -> None:
     """Rename a file; raises `FileExistsError` for a name that is taken, on every system."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(target):
+    if os.path.lexists(target):  # the lock keeps other kernels out, not other programs
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     source.rename(target)
 
