@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
@@ -398,10 +398,8 @@ def bear_model() -> Path:
     from utils.app import course_model
     from utils.app.manifest import DeployError
 
-    try:
+    with suppress(DeployError):
         return course_model("bears")
-    except DeployError:
-        pass
     from utils.app.save import save_model
     from utils.bears import train_bears
     from utils.device import use_device
