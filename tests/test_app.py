@@ -409,22 +409,22 @@ def test_only_what_was_exported_and_left_as_it_was_is_overwritten(export, tmp_pa
     with pytest.raises(CourseError, match=r"README\.md in .* would be overwritten"):
         export_app(export, small_model())
     assert (export / "README.md").read_text() == "my own words"
+    (export / "README.md").unlink()
     (export / MARKER).write_text('{"README.md"')
-    with pytest.raises(CourseError, match="is damaged"):
+    with pytest.raises(CourseError, match="would be overwritten"):
         export_app(export, small_model())
     other = tmp_path / "other"
     other.mkdir()
-    (other / "thesis.txt").write_text("years")
-    with pytest.raises(CourseError, match="no earlier export"):
+    (other / "README.md").write_text("years")
+    with pytest.raises(CourseError, match=r"README\.md in .* would be overwritten"):
         export_app(other, small_model())
-    assert [file.name for file in other.iterdir()] == ["thesis.txt"]
-    with pytest.raises(CourseError, match="is a file"):
-        export_app(other / "thesis.txt", small_model())
+    assert [file.name for file in other.iterdir()] == ["README.md"]
 
 
 def test_export_says_what_to_do_next(home, tmp_path):
     said = course("app", "export", tmp_path / "out")
     assert said.status == 0, said.errors
+    assert "Not a directory" in course("app", "export", tmp_path / "out" / "README.md").errors
     for word in ("docker build", "Hugging Face", "Binder", "README.md"):
         assert word in said.out
     model = home / "models" / "bears" / "model.onnx"
