@@ -94,12 +94,6 @@ def test_manifest_says_what_the_model_is():
         "size": [96, 96], "method": "squish", "pad_mode": "reflection", "resample": "bilinear",
         "mean": [0.5] * 3, "std": [0.5] * 3,
     }  # fmt: skip
-    with learn.no_bar(), learn.no_logging():
-        loss, error = learn.validate()
-    assert manifest["metrics"] == {
-        "valid_loss": pytest.approx(loss, abs=1e-3),
-        "error_rate": pytest.approx(error, abs=1e-3),
-    }
     assert manifest["pictures"] == len(learn.dls.valid_ds) == 12
     assert 0 < manifest["agreement"] <= AGREE
     for name, listed in manifest["files"].items():
@@ -170,7 +164,7 @@ def test_a_missing_file_is_refused(copied, name):
     (copied / name).unlink()
     refused(LOADERS[name], copied, f"{name} cannot be read")
     edit(copied, files={})
-    refused(LOADERS[name], copied, f"lists no {name}")
+    refused(LOADERS[name], copied, "damaged or changed")
 
 
 class Trap:
@@ -235,9 +229,9 @@ def test_an_unknown_architecture_is_refused_by_name(copied):
     ("text", "says"),
     [
         (None, "There is no manifest.json in"),
-        ("", "cannot be read"),
-        ('{"kind": "whole-game mod', "cannot be read"),
-        ("[" * 100_000, "cannot be read"),
+        ("", "damaged or changed"),
+        ('{"kind": "whole-game mod', "damaged or changed"),
+        ("[" * 100_000, "damaged or changed"),
         ("[]", "was not written by this course"),
         ('{"architectures": ["BertForMaskedLM"]}', "was not written by this course"),
         ('{"kind": "whole-game model", "format": 2}', "newer version of the course .format 2"),
@@ -280,7 +274,7 @@ def test_a_manifest_with_a_field_of_the_wrong_kind_is_refused(copied, changes):
         changes = {"input": read_manifest(copied)["input"] | changes["input"]}
     edit(copied, **changes)
     for load in LOADERS.values():
-        refused(load, copied, "manifest.json has been damaged or changed|lists no")
+        refused(load, copied, "manifest.json .* has been damaged or changed")
 
 
 # --- refused on saving ----------------------------------------------------------------------
@@ -301,9 +295,9 @@ class Blur(RandTransform):
     [
         ({"batch_tfms": aug_transforms(size=64)}, "aug_transforms.size"),
         ({"item_tfms": [Resize(96), Blur()]}, "with Blur"),
-        ({"loss_func": BCEWithLogitsLossFlat()}, "one of several labels"),
+        ({"loss_func": BCEWithLogitsLossFlat()}, "BCEWithLogitsLossFlat; .* one of several labels"),
         ({"arch": lambda pretrained: nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1))},
-         "architecture is <lambda>"),
+         "has <lambda> and CrossEntropy"),
         ({"lin_ftrs": [64]}, "does not fit the architecture"),
         ({"normalize": False}, "has no Normalize"),
     ],

@@ -21,9 +21,8 @@ def seconds_of(notebook: str, stored: bool = False) -> float | None:
 
     `stored`: as stored in the repository, wherever this is.
     """
-    if stored:
-        return _read(STORED).get(notebook)
-    return (_read(STORED) | _read(course_cache() / "timings.json")).get(notebook)
+    here = {} if stored else _read(course_cache() / "timings.json")
+    return (_read(STORED) | here).get(notebook)
 
 
 def record_seconds(notebook: str, seconds: float, stored: bool = False) -> None:

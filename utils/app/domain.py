@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from utils.models import efficientnet_lite0
 
-NETWORK = efficientnet_lite0
 BODY = -3  # its last three layers pool, drop and classify
 NEIGHBOURS = 10  # more than there are strangers among the pictures learned from, in most sets
 BATCH = 8
@@ -32,7 +31,7 @@ class Domain(nn.Module):
     def __init__(self, pixels: list[np.ndarray]) -> None:
         """`pixels`: the pictures learned from, `(height, width, 3)` bytes each."""
         super().__init__()
-        self.body = nn.Sequential(*list(NETWORK().children())[:BODY]).eval()
+        self.body = nn.Sequential(*list(efficientnet_lite0().children())[:BODY]).eval()
         self.neighbours = min(NEIGHBOURS, len(pixels))
         with torch.no_grad():
             batches = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).split(BATCH)

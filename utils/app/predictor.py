@@ -18,11 +18,9 @@ from utils.app.manifest import (
     check_fingerprint,
     read_checked,
     read_manifest,
-    set_threshold,
+    write_manifest,
 )
 from utils.images import MAX_MEGAPIXELS, ImageError, open_image
-
-__all__ = ["DeployError", "Prediction", "Predictor", "set_threshold"]
 
 BATCH = 8  # pictures in memory at once; more are no quicker, and 32 take a quarter of a GiB more
 MAX_THREADS = 4  # more gain little on a picture of this size
@@ -34,18 +32,12 @@ Picture = Image.Image | bytes | bytearray | memoryview | Path | str
 class Prediction:
     """What the model says of one picture."""
 
-    label: str
-    """The most probable label, whatever the other fields say."""
-    probabilities: dict[str, float]
-    """One for each label, in the order of the vocabulary; they sum to 1."""
-    sure: bool
-    """Whether the highest probability reaches the model's threshold."""
-    in_domain: bool
-    """Whether the picture resembles those the model learned from."""
-    distance: float
-    """How far it is from them; 1 is the limit beyond which `in_domain` is false."""
-    sentence: str
-    """The answer in words: a label with its probability, or why there is none."""
+    label: str  # the most probable one, whatever the other fields say
+    probabilities: dict[str, float]  # of each label, in the vocabulary's order; they sum to 1
+    sure: bool  # whether the highest probability reaches the model's threshold
+    in_domain: bool  # whether the picture resembles those the model learned from
+    distance: float  # how far it is from them; beyond 1, the limit, `in_domain` is false
+    sentence: str  # the answer in words: a label with its probability, or why there is none
 
     @property
     def probability(self) -> float:
@@ -80,15 +72,13 @@ def _to_shape(picture: Image.Image, width: int, height: int, settings: dict) -> 
     if new_w * new_h > MAX_MEGAPIXELS * 1e6:
         raise ImageError("oversized", f"This picture is too long and thin ({w} by {h} pixels).")
     left, top = int(0.5 * (w - new_w)), int(0.5 * (h - new_h))
-    inside = (max(left, 0), max(top, 0), min(left + new_w, w), min(top + new_h, h))
-    picture = picture.crop(inside)
-    before_x, before_y = max(-left, 0), max(-top, 0)
-    after_x, after_y = max(new_w - w + left, 0), max(new_h - h + top, 0)
-    if not any((before_x, before_y, after_x, after_y)):
+    right, bottom = left + new_w, top + new_h
+    picture = picture.crop((max(left, 0), max(top, 0), min(right, w), min(bottom, h)))
+    if settings["method"] == "crop":
         return picture
-    margins = ((before_y, after_y), (before_x, after_x), (0, 0))
-    padded = np.pad(np.asarray(picture), margins, mode=PAD_MODES[settings["pad_mode"]])
-    return Image.fromarray(padded)
+    margins = [(max(-top, 0), max(bottom - h, 0)), (max(-left, 0), max(right - w, 0)), (0, 0)]
+    mode = PAD_MODES[settings["pad_mode"]]
+    return Image.fromarray(np.pad(np.asarray(picture), margins, mode=mode))
 
 
 def pixels(picture: Picture, settings: dict) -> np.ndarray:
@@ -120,18 +110,12 @@ class Predictor:
                 content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime has an exception class for each way to fail
-            raise DeployError(
-                f"{GRAPH} is no model that ONNX Runtime can load: {AGAIN}."
-            ) from error
+            raise DeployError(f"{GRAPH} is no model that ONNX Runtime loads: {AGAIN}.") from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         check_fingerprint(self.manifest, metadata.get("fingerprint"), GRAPH)
         height, width = self.manifest["input"].get("crop") or self.manifest["input"]["size"]
-        takes = [(i.name, i.type, i.shape[1:]) for i in self._session.get_inputs()]
-        gives = [(o.name, o.type, o.shape[1:]) for o in self._session.get_outputs()]
-        if takes != [("pixels", "tensor(uint8)", [height, width, 3])] or gives != [
-            ("probabilities", "tensor(float)", [len(self.vocab)]),
-            ("distance", "tensor(float)", []),
-        ]:
+        ports = [*self._session.get_inputs(), *self._session.get_outputs()]
+        if [port.shape[1:] for port in ports] != [[height, width, 3], [len(self.vocab)], []]:
             raise DeployError(
                 f"{GRAPH} does not fit the manifest: it should take pictures of {width} by "
                 f"{height} pixels and give {len(self.vocab)} probabilities; {AGAIN}."
@@ -166,3 +150,14 @@ class Predictor:
                 f"Not sure, ask a person: perhaps {first} ({p:.2f}), perhaps {second} ({q:.2f})."
             )
         return Prediction(first, probabilities, sure, in_domain, far, sentence)
+
+
+def set_threshold(folder: Path | str, value: float) -> None:
+    """Below which probability the model of `folder` says "not sure"; kept in its manifest.
+
+    Raises `DeployError` when there is no sound model there, or `value` is not between 0 and 1.
+    """
+    manifest = read_manifest(folder)
+    if not 0 <= value <= 1:
+        raise DeployError(f"A threshold is a probability, from 0 to 1; this is {value}.")
+    write_manifest(Path(folder), manifest | {"threshold": round(float(value), 4)})

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import safetensors
 import safetensors.torch
 import torch
@@ -25,7 +24,7 @@ from fastai.vision.learner import create_vision_model
 from PIL import Image
 from torch import Tensor, nn
 
-from utils.app.domain import NETWORK, Domain
+from utils.app.domain import Domain
 from utils.app.manifest import (
     AGAIN,
     FORMAT,
@@ -120,17 +119,12 @@ def _check_learner(learn: Learner) -> None:
             "This learner has no pictures to measure the model on (load_learner brings none): "
             "save the learner that was trained."
         )
-    if not isinstance(learn.loss_func, LOSSES):
+    arch, loss = getattr(learn, "arch", None), type(learn.loss_func).__name__
+    if arch not in ARCHITECTURES.values() or not isinstance(learn.loss_func, LOSSES):
         raise DeployError(
-            "Only a learner that chooses one of several labels can be saved; this one has "
-            f"{type(learn.loss_func).__name__}."
-        )
-    arch = getattr(learn, "arch", None)
-    name = getattr(arch, "__name__", str(arch))
-    if ARCHITECTURES.get(name) is not arch:
-        raise DeployError(
-            f"This learner's architecture is {name}; one that can be saved comes from "
-            f"vision_learner with {', '.join(ARCHITECTURES)}."
+            f"This learner has {getattr(arch, '__name__', arch)} and {loss}; one that can be saved "
+            "chooses one of several labels (CrossEntropyLossFlat), and comes from vision_learner "
+            f"with {', '.join(ARCHITECTURES)}."
         )
 
 
@@ -184,8 +178,7 @@ def _graph(served: Served, side: list[int], stamp: str) -> bytes:
     model = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # which lines of which files of this machine it comes from
-    onnx.helper.set_model_props(model, {"fingerprint": stamp})
-    onnx.checker.check_model(model)
+    model.metadata_props.add(key="fingerprint", value=stamp)
     return model.SerializeToString()
 
 
@@ -199,11 +192,11 @@ def save_model(
 ) -> Path:
     """Save `learn` to `folder`: `manifest.json`, `model.safetensors` and `model.onnx`.
 
-    `metrics` are the figures it was measured with on its validation set (without them it is
-    measured now); below `threshold` the app says "not sure"; `subject` ("a bear") is what a
-    picture of something else does not look like. A model that was in `folder` is replaced once
-    the new files have been checked: on every picture of the validation set the app must agree
-    with the learner. Raises `DeployError` for a learner that the app could not repeat.
+    `metrics` are what it was measured with, for people who read the manifest; below `threshold`
+    the app says "not sure"; `subject` ("a bear") is what a picture of something else does not look
+    like. A model that was in `folder` is replaced once the new files have been checked: on every
+    picture of the validation set the app must agree with the learner. Raises `DeployError` for a
+    learner that the app could not repeat.
     """
     folder = Path(folder).resolve()
     _check_learner(learn)
@@ -224,28 +217,18 @@ def save_model(
     state = {name: tensor.cpu().contiguous() for name, tensor in learn.model.state_dict().items()}
     state = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
     model = _network(manifest, state, "This learner's model")
-    if metrics is None:
-        with learn.no_bar(), learn.no_logging():
-            figures = [round(float(figure), 4) for figure in learn.validate()]
-        names = ["valid_loss", *(metric.name for metric in learn.metrics)]
-        metrics = dict(zip(names, figures, strict=True))
     train, valid = (learn.dls.test_dl(dl.items, num_workers=0) for dl in learn.dls)
     domain = Domain([pixels(row[0], settings) for row in train.dataset])
-    stamp = fingerprint(manifest)
-    served = Served(model, settings, domain)
+    stamp, side = fingerprint(manifest), settings.get("crop") or settings["size"]
     files = {
         WEIGHTS: safetensors.torch.save(state, {"fingerprint": stamp}),
-        GRAPH: _graph(served, settings.get("crop") or settings["size"], stamp),
+        GRAPH: _graph(Served(model, settings, domain), side, stamp),
     }
     manifest |= {
-        "metrics": dict(metrics),
-        "domain": {
-            "network": f"{NETWORK.__name__}, pretrained, not trained further",
-            "pictures_known": len(train.dataset), "neighbours": domain.neighbours,
-            "passes": PASSES, "limit": 1.0,
-        },
+        "metrics": dict(metrics or {}),
+        "domain": {"pictures_known": len(train.dataset), "limit": 1.0},
         "files": {name: {"sha256": sha256(c), "bytes": len(c)} for name, c in files.items()},
-    }  # fmt: skip
+    }
     with made_whole(folder) as new:
         new.mkdir()
         for name, content in files.items():
