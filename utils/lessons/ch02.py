@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
@@ -21,15 +21,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.data.transforms import ToTensor, get_image_files
+from fastai.data.transforms import ToTensor, get_image_files, parent_label
 from fastai.torch_core import default_device, show_images, to_np
 from fastai.vision.core import PILImage
-from fastcore.basics import noop
+from fastcore.basics import groupby, noop
 from fastcore.foundation import L
 from fastcore.net import urljson, urlread
 from fastcore.parallel import parallel
 from matplotlib.axes import Axes
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
@@ -39,8 +39,6 @@ from utils.paths import course_cache, file_lock
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 4  # seconds without a byte, as in fastai's `download_images`
-AT_ONCE = 8  # addresses asked for at the same time, as there
-SIDE, MEGAPIXELS = 800, 30  # an untidy picture's longer side; what the enlarged one has
 OPENVERSE = "https://api.openverse.org/v1/images/"
 PAGE = 20  # results per question that Openverse gives someone without a key
 PAUSE = 1.0  # seconds between two questions, out of courtesy
@@ -48,14 +46,13 @@ COLUMNS = {  # of a search's results, and what we call them
     "url": "address", "license": "licence", "license_version": "", "license_url": "licence_url",
     "creator": "creator", "title": "title", "foreign_landing_url": "page",
 }  # fmt: skip
-LIST = "addresses.csv"
 
 
 class GatherError(CourseError):
     """Pictures that cannot be had; the sentence says what to do."""
 
 
-# --- untidy pictures ------------------------------------------------------------------------
+# --- a small, untidy web --------------------------------------------------------------------
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -80,20 +77,14 @@ def palette(image: Image.Image) -> bytes:
     return encoded(picture, "PNG", transparency=picture.getpixel((0, 0)))
 
 
-def sideways(image: Image.Image) -> bytes:
-    """As a phone held upright writes it: lying on its side, with a note of which way is up."""
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6
-    return encoded(image.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=92)
-
-
-def enlarged(image: Image.Image) -> bytes:
+def enlarged(image: Image.Image) -> Image.Image:
     """The picture with 30 megapixels."""
-    scale = (MEGAPIXELS * 1e6 / (image.width * image.height)) ** 0.5
-    size = (round(image.width * scale), round(image.height * scale))
-    return encoded(image.resize(size, Image.Resampling.BILINEAR), "JPEG", quality=40)
+    scale = (30e6 / (image.width * image.height)) ** 0.5
+    return ImageOps.scale(image, scale, Image.Resampling.BILINEAR)
 
 
+LYING = Image.Exif()  # the note of a phone held upright, whose pictures lie on their side
+LYING[ORIENTATION] = 6
 # What the web is like: file name → what a well-behaved picture becomes.
 UNTIDY: dict[str, Callable[[Image.Image], bytes]] = {
     "webp_inside.jpg": lambda image: encoded(image, "WEBP"),
@@ -104,20 +95,19 @@ UNTIDY: dict[str, Callable[[Image.Image], bytes]] = {
     "deep_grey.png": lambda image: encoded(
         image.convert("L").convert("I").point(lambda value: value * 256).convert("I;16"), "PNG"
     ),
-    "sideways.jpg": sideways,
+    "sideways.jpg": lambda image: encoded(
+        image.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=LYING, quality=92
+    ),
     "animated.gif": lambda image: encoded(
         image, "GIF", save_all=True, append_images=[image.rotate(90), image.rotate(180)]
     ),
-    "thirty_megapixels.jpg": enlarged,
+    "thirty_megapixels.jpg": lambda image: encoded(enlarged(image), "JPEG", quality=40),
     "cut_off.jpg": lambda image: encoded(image, "JPEG")[: len(encoded(image, "JPEG")) // 2],
     "text.jpg": lambda image: b"A note about a bear, saved under the wrong name.\n",
     "empty.jpg": lambda image: b"",
 }
 BROKEN = ("cut_off.jpg", "text.jpg", "empty.jpg")  # these of them are of no use
 GONE = "gone.jpg"  # an address that leads nowhere
-
-
-# --- a small web ----------------------------------------------------------------------------
 
 
 def to_gather(parts: Path) -> Path:
@@ -136,15 +126,11 @@ class PageHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send the page with this path, 404 where there is none."""
-        page = self.server.pages.get(self.path)
         self.server.asked.append(self.path)
-        if page is None:
-            return self.send_error(404)
-        data = page if isinstance(page, bytes) else page.read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
+        page = self.server.pages.get(self.path)
+        self.send_response(404 if page is None else 200)
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(page.read_bytes() if isinstance(page, Path) else page or b"")
 
     def log_message(self, *args: object) -> None:
         """Say nothing: the log would land in the notebook."""
@@ -169,40 +155,35 @@ class PictureServer(ThreadingHTTPServer):
         if not files:
             raise GatherError(f"There are no pictures in folders in {folder}: nothing to serve.")
         super().__init__((LOOPBACK, 0), PageHandler)
-        # Other pictures, other addresses: what was gathered earlier is not taken for these.
-        stamps = [(f.relative_to(folder).as_posix(), f.stat().st_mtime_ns) for f in files]
-        self.root = short_hash(stamps)
         self.pages: dict[str, Path | bytes | None] = {}
         self.asked: list[str] = []  # each path that somebody asked for
-        self.urls: dict[str, list[str]] = {file.parent.name: [] for file in files}
         self.untidy: list[str] = []
-        own = {label: [f for f in files if f.parent.name == label] for label in self.urls}
+        own = groupby(files, parent_label)
+        self.urls: dict[str, list[str]] = {label: [] for label in own}
+        # Other pictures, other addresses: what was gathered earlier is not taken for these.
+        root = short_hash([(str(f.relative_to(folder)), f.stat().st_mtime_ns) for f in files])
         usable = {label: check_images(own[label][:20]).usable for label in own}
-        for name, label in zip(UNTIDY, cycle(own), strict=False):
+        for (name, form), label in zip(UNTIDY.items(), cycle(own), strict=False):
             if usable[label]:
                 file = usable[label].pop(0)
                 image = open_image(file)
-                image.thumbnail((SIDE, SIDE))
-                self.untidy.append(self.add(label, name, UNTIDY[name](image)))
+                image.thumbnail((800, 800))
+                self.untidy.append(self.add(label, f"untidy-{root}/{label}/{name}", form(image)))
                 if name not in BROKEN:
                     files.remove(file)
-        self.untidy.append(self.add(next(iter(own)), GONE, None))
+        self.untidy.append(self.add(next(iter(own)), f"untidy-{root}/{GONE}", None))
         for file in files:
-            self.add(file.parent.name, file.name, file)
+            self.add(file.parent.name, f"{root}/{file.relative_to(folder).as_posix()}", file)
         # A proxy that this machine may be set to use is kept out of talks with itself.
-        known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        if LOOPBACK not in known.split(","):
-            known = f"{known},{LOOPBACK}".lstrip(",")
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = known
+        known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        both = f"{known},{LOOPBACK}" if known else LOOPBACK
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = both
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
-    def add(self, label: str, name: str, page: Path | bytes | None) -> str:
+    def add(self, label: str, path: str, page: Path | bytes | None) -> str:
         """The address of a new page."""
-        path = quote(f"/{self.root}/{label}/{name}")
-        if path in self.pages:  # a picture with the name of an untidy one
-            path = quote(f"/{self.root}/{label}/own/{name}")
-        self.pages[path] = page
-        self.urls[label].append(f"http://{LOOPBACK}:{self.server_port}{path}")
+        self.pages[quote(f"/{path}")] = page
+        self.urls[label].append(f"http://{LOOPBACK}:{self.server_port}{quote(f'/{path}')}")
         return self.urls[label][-1]
 
     def stop(self) -> None:
@@ -230,31 +211,14 @@ class Gathered:
     folder: Path
     table: pd.DataFrame
 
-    @property
-    def missing(self) -> pd.DataFrame:
-        """The addresses from which nothing came."""
-        return self.table[self.table.file == ""]
-
     def __str__(self) -> str:
         """The counts on one line, then each reason with its first addresses."""
-        came = len(self.table) - len(self.missing)
-        lines = [f"{len(self.table)} addresses: {came} files arrived, {len(self.missing)} did not."]
-        for reason, rows in self.missing.groupby("reason"):
+        missing = self.table[self.table.file == ""]
+        came = len(self.table) - len(missing)
+        lines = [f"{len(self.table)} addresses: {came} files arrived, {len(missing)} did not."]
+        for reason, rows in missing.groupby("reason"):
             lines.append(f"  {reason}: {listed([a.rpartition('/')[2] for a in rows.address])}")
         return "\n".join(lines)
-
-
-def read_addresses(source: Path | str | Iterable[str]) -> list[str]:
-    """The addresses in a text file, or in a list, each once: blanks and Windows line ends dropped.
-
-    fastai splits such a file at newlines only: from a Windows file every address then ends in
-    an invisible character and fails.
-    """
-    if isinstance(source, (str, Path)):
-        text = text_of(Path(source).read_bytes(), Path(source).name)
-    else:
-        text = " ".join(source)
-    return list(dict.fromkeys(text.split()))
 
 
 def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False) -> Gathered:
@@ -265,10 +229,14 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
     again (unless `again`), others get a folder of their own, so that nothing is mixed. Raises
     `GatherError` when not a single address answers.
     """
-    addresses = {label: read_addresses(source) for label, source in urls.items()}
-    for label in addresses:
+    addresses: dict[str, list[str]] = {}
+    for label, source in urls.items():
         if not label or label.startswith(".") or re.search(r"[/\\:\0]", label):
             raise GatherError(f"The label {label!r} cannot name a folder: choose another.")
+        if isinstance(source, (str, Path)):
+            source = [text_of(Path(source).read_bytes(), Path(source).name)]
+        # Blanks and Windows line ends go: fastai takes them for a part of the address.
+        addresses[label] = list(dict.fromkeys(" ".join(source).split()))
         if not addresses[label]:
             raise GatherError(f"The list of addresses for {label!r} is empty: put some into it.")
     # Our own server has another port each time; what it serves is in the rest of its addresses.
@@ -277,9 +245,9 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
     folder.parent.mkdir(exist_ok=True)
     with file_lock(f"{folder}.lock"):
         if again or not folder.is_dir():
-            with made_whole(folder) as scratch:
-                download(addresses, scratch)
-        return Gathered(folder, pd.read_csv(folder / LIST, keep_default_na=False))
+            with made_whole(folder) as part:
+                download(addresses, part)
+        return Gathered(folder, pd.read_csv(folder / "addresses.csv", keep_default_na=False))
 
 
 def download(addresses: dict[str, list[str]], folder: Path) -> None:
@@ -287,22 +255,19 @@ def download(addresses: dict[str, list[str]], folder: Path) -> None:
     rows = []
     for label, urls in addresses.items():
         (folder / label).mkdir(parents=True)
-        names = file_names(urls)
-        jobs = [(url, folder / label / file) for url, file in zip(urls, names, strict=True)]
-        lasts = len(jobs) > 50  # seconds, then
-        reasons = parallel(fetch, jobs, n_workers=AT_ONCE, threadpool=True, progress=lasts)
-        rows += [
-            (label, url, "" if reason else file, reason)
-            for url, file, reason in zip(urls, names, reasons, strict=True)
-        ]
-    table = pd.DataFrame(rows, columns=["label", "address", "file", "reason"])
+        rows += [(label, url, file) for url, file in zip(urls, file_names(urls), strict=True)]
+    table = pd.DataFrame(rows, columns=["label", "address", "file"])
+    jobs = [(url, folder / label / file) for label, url, file in rows]
+    lasts = len(jobs) > 50  # seconds, then
+    table["reason"] = parallel(fetch, jobs, n_workers=8, threadpool=True, progress=lasts)
+    table["file"] = table.file.where(table.reason == "", "")
     if not any(table.file):
         raise GatherError(
             f"Nothing came from any of the {len(rows)} addresses "
             f"({table.address[0]}: {table.reason[0]}): "
             "check the network and the list, then run the cell again."
         )
-    table.to_csv(folder / LIST, index=False)
+    table.to_csv(folder / "addresses.csv", index=False)
 
 
 def file_names(urls: list[str]) -> list[str]:
@@ -328,15 +293,10 @@ def fetch(job: tuple[str, Path]) -> str:
         content = urlread(url, decode=False, timeout=TIMEOUT)
     except HTTPError as error:
         return f"the server answered {error.code}"
-    except IncompleteRead:
-        return "the download broke off"
     except (OSError, HTTPException, ValueError) as error:
-        return f"no answer ({getattr(error, 'reason', error)})"
+        return f"no whole answer ({getattr(error, 'reason', error)})"
     file.write_bytes(content)
     return ""
-
-
-# --- search ---------------------------------------------------------------------------------
 
 
 def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFrame:
@@ -344,7 +304,7 @@ def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFram
 
     Columns: address, licence, licence_url, creator, title, page (where the picture was found).
     Form of the answer: https://api.openverse.org/v1/ . Raises `GatherError` with a sentence when
-    there is no network, when Openverse wants a pause, and when nothing is found.
+    no search result comes, and when nothing is found.
     """
     if not term.strip():
         raise GatherError('The search term is empty: type one, such as "grizzly bear".')
@@ -352,38 +312,23 @@ def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFram
     page = pages = 1
     while len(found) < n and page <= pages:
         time.sleep(PAUSE if page > 1 else 0)
-        query = urlencode({"q": term, "page_size": PAGE, "page": page})
-        results, pages = ask(f"{api}?{query}")
-        found, page = found + results, page + 1
+        url = f"{api}?{urlencode({'q': term, 'page_size': PAGE, 'page': page})}"
+        try:
+            answer = urljson(url, headers={"User-Agent": "whole-game-course/0.1"}, timeout=12)
+            found += [r for r in answer["results"] if str(r["url"]).startswith("http")]
+        except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
+            raise GatherError(
+                f"No search result came from {urlsplit(api).netloc} ({error}): is there a network, "
+                "and no log-in page in between? After too many searches (429) it wants a pause. "
+                "The search is an extra; `gather` takes any list of addresses that you have."
+            ) from error
+        page, pages = page + 1, answer.get("page_count", 1)
     if not found:
         raise GatherError(f"Openverse found nothing for {term!r}: try another word.")
     table = pd.DataFrame(found[:n]).reindex(columns=list(COLUMNS)).fillna("")
     kind = (table.license + " " + table.license_version).str.strip().str.upper()
-    public = kind.str.startswith(("CC0", "PDM"))
-    table["license"] = kind.where(public, "CC " + kind)
+    table["license"] = kind.where(kind.str.startswith(("CC0", "PDM")), "CC " + kind)
     return table.drop(columns="license_version").rename(columns=COLUMNS)
-
-
-def ask(url: str) -> tuple[list[dict], int]:
-    """The results on one page of a search that have an address, and how many pages there are."""
-    host = urlsplit(url).netloc
-    try:
-        answer = urljson(url, headers={"User-Agent": "whole-game-course/0.1"}, timeout=3 * TIMEOUT)
-        found = [r for r in answer["results"] if str(r["url"]).startswith("http")]
-        return found, answer.get("page_count", 1)
-    except HTTPError as error:
-        why = f"{host} did not accept the search (it answered {error.code})"
-        if error.code == 429:
-            why = f"{host} wants a pause (too many searches): try again later"
-    except (ValueError, KeyError, TypeError):
-        why = f"What came from {host} is no search result; perhaps a log-in page of the network is "
-        why += "in between"
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        why = f"There is no network, or {host} cannot be reached ({reason})"
-    raise GatherError(
-        f"{why}. The search is an extra; `gather` takes any list of addresses that you have."
-    )
 
 
 # --- one item, step by step -----------------------------------------------------------------
@@ -562,14 +507,8 @@ def compared(first: Iterable[float], second: Iterable[float]) -> pd.Series:
 
 def of_how_many(counts: dict[str, tuple[int, int]]) -> pd.DataFrame:
     """Mistakes, of how many, their share, and what the share could be elsewhere (95 %, Wilson)."""
-    rows = {
-        name: (
-            int(wrong),
-            of,
-            wrong / of,
-            *binomtest(int(wrong), of).proportion_ci(method="wilson"),
-        )
-        for name, (wrong, of) in counts.items()
-    }
-    columns = ["wrong", "of", "error rate", "from", "to"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(3)
+    table = pd.DataFrame(counts, ["wrong", "of"]).T.astype(int)
+    table["error rate"] = table.wrong / table.of
+    pairs = table[["wrong", "of"]].to_numpy().tolist()
+    table[["from", "to"]] = [binomtest(*pair).proportion_ci(method="wilson") for pair in pairs]
+    return table.round(3)
