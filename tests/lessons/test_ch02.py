@@ -370,7 +370,7 @@ def test_a_search_turns_pages_and_stops_at_the_number_or_the_end():
         assert len(everything) == 45 and everything.address.is_unique
     assert found.iloc[0].to_dict() == {
         "address": "https://photos.example/bear_0.jpg",
-        "licence": "CC BY-SA 4.0",
+        "licence": "BY-SA 4.0",
         "licence_url": "https://creativecommons.org/licenses/by-sa/4.0/",
         "creator": "A. Keeper",
         "title": "Bear 0",

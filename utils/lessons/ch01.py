@@ -8,11 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from fastai.callback.hook import hook_outputs
-from fastai.data.core import TfmdDL
-from fastai.learner import Learner
-from fastai.torch_core import default_device, show_image
-from fastai.vision.core import PILImage
+from fastai.vision.all import Learner, PILImage, TfmdDL, default_device, hook_outputs, show_image
 from PIL import Image
 from scipy.stats import binomtest
 from torch import Tensor, nn
@@ -21,8 +17,6 @@ from utils.app.dropzone import DropZone
 from utils.app.predictor import Prediction
 from utils.models import GENERAL
 from utils.widgets.base import show_widget
-
-RATE, SLOW = 5e-3, 1e-3  # learning rates of a head: to be good soon, and to be watched
 
 
 def ask_for_picture(learn: Learner, names: dict[str, str]) -> None:
@@ -75,9 +69,9 @@ def how_far(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, fl
     """The largest change of a parameter in each of the three parts of the network."""
     moved: dict[str, float] = {}
     for name, parameter in after.items():
-        late = int(name.split(".")[1]) >= GENERAL
-        part = "body, layers 9 to 11" if late else "body, layers 1 to 8"
-        part = "head" if name.startswith("1.") else part
+        where, layer, *_ = name.split(".")
+        part = "body, layers 9 to 11" if int(layer) >= GENERAL else "body, layers 1 to 8"
+        part = "head" if where == "1" else part
         step = (parameter - before[name]).abs().max().item()
         moved[part] = max(step, moved.get(part, 0))
     return moved
@@ -114,7 +108,7 @@ def steps_of_a_head(
 
 def train_head(inputs: Tensor, labels: Tensor, seed: int, steps: int = 40) -> nn.Linear:
     """A new head, trained on what the frozen body gives for some pictures, 16 at a time."""
-    *_, head = steps_of_a_head(inputs, labels, steps, seed, 16, RATE)
+    *_, head = steps_of_a_head(inputs, labels, steps, seed, bs=16, lr=5e-3)
     return head
 
 
@@ -133,7 +127,7 @@ def watch_a_head(
     of `inputs` it calls what it was told.
     """
     rows = []
-    for head in steps_of_a_head(inputs, told, steps, seed, len(inputs), SLOW):
+    for head in steps_of_a_head(inputs, told, steps, seed, bs=len(inputs), lr=1e-3):
         with torch.no_grad():
             training = F.cross_entropy(head(inputs), told.long()).item()
             validation = F.cross_entropy(head(others), truth.long()).item()
@@ -174,15 +168,9 @@ def fall_and_rise(curves: Sequence[pd.DataFrame]) -> None:
     for curve, width, strength in [*((c, 0.7, 0.4) for c in curves), (mean, 2.4, 1.0)]:
         axes.plot(curve.training, color="#0072B2", lw=width, alpha=strength, ls="--")
         axes.plot(curve.validation, color="#D55E00", lw=width, alpha=strength)
-    turn, last = mean.validation.idxmin(), mean.iloc[-1]
-    axes.plot(turn, mean.validation[turn], "v", color="black", ms=8)
-    axes.annotate(
-        "lowest",
-        (turn, mean.validation[turn]),
-        (turn, mean.validation[turn] - 0.14),
-        ha="center",
-        fontsize=9,
-    )
+    turn, lowest, last = mean.validation.idxmin(), mean.validation.min(), mean.iloc[-1]
+    axes.plot(turn, lowest, "v", color="black", ms=8)
+    axes.text(turn, lowest - 0.14, "lowest", ha="center", fontsize=9)
     axes.text(len(mean), last.validation, " validation", color="#D55E00")
     axes.text(len(mean), last.training, " training", color="#0072B2")
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))

@@ -21,13 +21,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.data.transforms import ToTensor, get_image_files, parent_label
-from fastai.torch_core import default_device, show_images, to_np
-from fastai.vision.core import PILImage
-from fastcore.basics import groupby, noop
-from fastcore.foundation import L
-from fastcore.net import urljson, urlread
-from fastcore.parallel import parallel
+from fastai.torch_core import show_images, to_np
+from fastai.vision.all import L, PILImage, ToTensor, default_device, get_image_files, parent_label
+from fastcore.all import groupby, noop, parallel, urljson, urlread
 from matplotlib.axes import Axes
 from PIL import Image, ImageDraw, ImageOps
 from scipy.stats import binomtest
@@ -326,8 +322,7 @@ def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFram
     if not found:
         raise GatherError(f"Openverse found nothing for {term!r}: try another word.")
     table = pd.DataFrame(found[:n]).reindex(columns=list(COLUMNS)).fillna("")
-    kind = (table.license + " " + table.license_version).str.strip().str.upper()
-    table["license"] = kind.where(kind.str.startswith(("CC0", "PDM")), "CC " + kind)
+    table["license"] = (table.license + " " + table.license_version).str.strip().str.upper()
     return table.drop(columns="license_version").rename(columns=COLUMNS)
 
 

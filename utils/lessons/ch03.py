@@ -13,13 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.data.core import DataLoaders
-from fastai.data.load import DataLoader
-from fastai.data.transforms import get_image_files
-from fastai.learner import Learner
-from fastai.metrics import error_rate
-from fastai.torch_core import apply_init, set_seed
-from fastai.vision.learner import create_head
+from fastai.data.all import DataLoader, DataLoaders, get_image_files
+from fastai.vision.all import Learner, apply_init, create_head, error_rate, set_seed
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -42,8 +37,6 @@ class Score:
     kinds: pd.DataFrame
     thrown_out: list[str]  # good pictures that are gone
     mislabelled: list[str]  # good pictures that have a wrong label now
-    found: int  # defects of all kinds that were mended
-    known: int  # and how many there were
 
 
 def fates(before: Path, after: Path) -> dict[str, str | None]:
@@ -86,12 +79,9 @@ def score(fate: Mapping[str, str | None], known: pd.DataFrame) -> Score:
     kept = {row.truth for row in copies.itertuples() if fate[row.file] is not None}
     good = [file for file in fate if file not in set(defects.file)]
     thrown_out = [file for file in good if fate[file] is None and file not in kept]
-    mislabelled = [
-        file
-        for file in sorted({*good, *copies.file})
-        if fate[file] not in (None, Path(file).parent.name)
-    ]
-    return Score(kinds, thrown_out, mislabelled, int(mended.sum()), len(defects))
+    sound = sorted({*good, *copies.file})
+    mislabelled = [file for file in sound if fate[file] not in (None, Path(file).parent.name)]
+    return Score(kinds, thrown_out, mislabelled)
 
 
 def hits(
@@ -138,7 +128,6 @@ def wall(
             place.set_title(f"{n}  {words[n]}" if words else str(n), fontsize=8, pad=2)
     figure.suptitle(row, fontsize=9)
     figure.tight_layout(pad=0.3)
-    plt.show()
 
 
 def confusion_picture(matrix: pd.DataFrame) -> None:
@@ -147,24 +136,18 @@ def confusion_picture(matrix: pd.DataFrame) -> None:
     grid = ConfusionMatrixDisplay(matrix.to_numpy(), display_labels=list(matrix.columns))
     grid.plot(ax=place, cmap="Blues", colorbar=False)
     place.set(xlabel="prediction", ylabel="label")
-    plt.show()
 
 
 def pairs_of_models(table: pd.DataFrame, of: int) -> None:
     """For each seed the exam's wrong answers before and after, joined by a line."""
-    plt.figure(figsize=(6, 0.32 * len(table) + 1))
-    plt.hlines(table.index, table.after, table.before, color="0.7", zorder=1)
-    plt.scatter(
-        table.before, table.index, marker="o", facecolor="white", edgecolor="C0", label="before"
-    )
-    plt.scatter(table.after, table.index, marker="s", color="C1", label="after")
-    plt.legend(fontsize=8)
-    plt.yticks(table.index)
-    plt.xlim(0)
-    plt.locator_params(axis="x", integer=True)
-    plt.xlabel(f"wrong, of the {of} pictures of the exam")
-    plt.ylabel("seed")
-    plt.show()
+    _, place = plt.subplots(figsize=(6, 0.32 * len(table) + 1))
+    place.hlines(table.index, table.after, table.before, color="0.7", zorder=1)
+    place.scatter(table.before, table.index, facecolor="white", edgecolor="C0", label="before")
+    place.scatter(table.after, table.index, marker="s", color="C1", label="after")
+    place.legend(fontsize=8)
+    place.set(xlabel=f"wrong, of the {of} pictures of the exam", ylabel="seed", xlim=0)
+    place.set_yticks(table.index)
+    place.locator_params(axis="x", integer=True)
 
 
 # --- one recipe, trained many times -----------------------------------------------------------
@@ -195,25 +178,23 @@ class HalfWay:
         seen = [(body(x).as_subclass(Tensor).cpu(), y.as_subclass(Tensor).cpu()) for x, y in dl]
         return [row for x, _ in seen for row in x], [row for _, y in seen for row in y]
 
-    def _loaders(self, pictures: Iterable[Tensor], labels: Iterable[Tensor]) -> DataLoaders:
-        train, exam = list(zip(pictures, labels, strict=True)), list(zip(*self.exam, strict=True))
-        dls = DataLoaders(
-            DataLoader(train, bs=self.how.bs, shuffle=True, drop_last=True),
-            DataLoader(exam, bs=4 * self.how.bs),
-            device=self.learn.dls.device,
+    def _learner(
+        self, layers: nn.Sequential, pictures: Iterable, labels: Iterable, order: Random
+    ) -> Learner:
+        bs, loss = self.how.bs, self.learn.loss_func
+        train = DataLoader(
+            list(zip(pictures, labels, strict=True)), bs=bs, shuffle=True, drop_last=True
         )
-        dls.train.rng = self.learn.dls.train.rng  # so the order is the same, too
-        return dls
-
-    def _learner(self, dls: DataLoaders, layers: nn.Sequential) -> Learner:
-        loss = self.learn.loss_func
+        exam = DataLoader(list(zip(*self.exam, strict=True)), bs=4 * bs)
+        train.rng = order
+        dls = DataLoaders(train, exam, device=self.learn.dls.device)
         return Learner(dls, layers, loss, splitter=late_split, metrics=error_rate)
 
     def rest(self) -> Learner:
         """A learner of the other layers. They are those of the whole learner, which learns too."""
         body, head = self.learn.model
-        dls = self._loaders(self.pictures.values(), self.labels)
-        return self._learner(dls, nn.Sequential(body[GENERAL:], head))
+        layers, order = nn.Sequential(body[GENERAL:], head), self.learn.dls.train.rng
+        return self._learner(layers, self.pictures.values(), self.labels, order)
 
     @property
     def truth(self) -> np.ndarray:
@@ -231,9 +212,11 @@ class HalfWay:
         head = create_head(self.late[-2].out_channels, len(classes))
         apply_init(head, nn.init.kaiming_normal_)
         numbers = torch.tensor([classes.o2i[label] for label in labels.values()])
-        dls = self._loaders([self.pictures[file] for file in labels], numbers)
-        dls.train.rng = Random(seed)
-        learn = self._learner(dls, nn.Sequential(deepcopy(self.late), head))
+        pictures, layers = (
+            [self.pictures[f] for f in labels],
+            nn.Sequential(deepcopy(self.late), head),
+        )
+        learn = self._learner(layers, pictures, numbers, Random(seed))
         with learn.no_bar(), learn.no_logging():
             learn.fine_tune(self.how.epochs, self.how.lr)
             return exam_shares(learn)

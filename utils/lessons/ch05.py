@@ -62,7 +62,6 @@ def gallery(files: Sequence[Path | Image.Image], words: Sequence[str]) -> None:
         place.set_title(text, fontsize=8)
     for place in places.flat:
         place.set_axis_off()
-    plt.show()
 
 
 def curves(table: pd.DataFrame, across: str, up: str, level: float | None = None) -> None:

@@ -1,7 +1,9 @@
 """Chapter 06: what it draws, loops broken on purpose, and checks of what a learner writes."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, wraps
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector as joined
 from torchvision.transforms.functional import pil_to_tensor
 
 from utils.data import DataError, dataset
-from utils.lessons.verdict import check_of, require
 
 WINDOW = 7.0  # metres above the ground: where the ball of the chapter is at time 0
 ELSEWHERE = 3.7  # gravity in another world; which one, the learner finds out
@@ -164,9 +166,55 @@ def lab_losses(name: str) -> list[float]:
     return descend(partial(losses[0], *start), start, batches, rate, zero)
 
 
-def joined(tensors: Iterable[Tensor]) -> Tensor:
-    """Copies of all their numbers in one row."""
-    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+# --- checks of what a learner writes ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an exercise is solved, and a sentence on why or why not."""
+
+    solved: bool
+    sentence: str
+
+    def __repr__(self) -> str:
+        """The sentence, with the verdict in front."""
+        return f"{'solved' if self.solved else 'not yet'}: {self.sentence}"
+
+    def _repr_html_(self) -> str:
+        verdict, colon, sentence = escape(repr(self)).partition(":")
+        return f"<p><strong>{verdict}</strong>{colon}{sentence}</p>"
+
+
+class NotYet(Exception):
+    """An exercise that is not solved; the sentence says what is missing."""
+
+
+def require(condition: object, sentence: str) -> None:
+    """Raise `NotYet` with this sentence unless the condition is true."""
+    if not condition:
+        raise NotYet(sentence)
+
+
+def check_of(what: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]]:
+    """A decorator for checks of what a learner wrote, which is called `what`.
+
+    The check returns a sentence on what is solved or raises `NotYet`; whatever else is raised is
+    a mistake of the learner's code, and told as that.
+    """
+
+    def decorate(check: Callable[..., str]) -> Callable[..., Verdict]:
+        @wraps(check)
+        def checked(*written: object) -> Verdict:
+            try:
+                return Verdict(True, check(*written))
+            except NotYet as reason:
+                return Verdict(False, str(reason))
+            except Exception as error:
+                return Verdict(False, f"{what} stopped with {type(error).__name__}: {error}")
+
+        return checked
+
+    return decorate
 
 
 @check_of("your loop")
@@ -242,9 +290,8 @@ def check_learner(cls: type) -> str:
     require(right, "it is not plain SGD: are all parameters in the step, with lr, in train mode?")
     history = torch.tensor([[float(number) for number in row] for row in learn.history])
     require(history.shape == in_history.shape, "history should hold three numbers for each epoch")
-    for name, gap in zip(
-        ["training loss", "validation loss", "metric"], (history - in_history).T, strict=True
-    ):
+    names = ["training loss", "validation loss", "metric"]
+    for name, gap in zip(names, (history - in_history).T, strict=True):
         mode = "" if name == "training loss" else ", with the model in eval mode"
         require(gap.abs().max() < 1e-4, f"the {name} is not the mean over its batches{mode}")
     return f"{cls.__name__} trains as plain SGD does and reports it."

@@ -11,10 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.data.transforms import get_image_files
-from fastai.learner import Learner
-from fastai.torch_core import default_device
-from fastai.vision.learner import create_body
+from fastai.vision.all import Learner, create_body, default_device, get_image_files
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 from PIL import Image

@@ -130,7 +130,6 @@ def who_looks_where(words: list[str], maps: dict[str, torch.Tensor]) -> None:
         ax.set_xticks(range(len(words)), words, rotation=90)
         ax.set_yticks(range(len(words)), words)
         ax.set(title=name, xlabel="is looked at", ylabel="looks")
-    plt.show()
 
 
 def accuracy_by_labels(scores: pd.DataFrame) -> None:

@@ -7,8 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.core import Callback
-from fastai.learner import Learner, Recorder
+from fastai.basics import Callback, Learner, Recorder
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 

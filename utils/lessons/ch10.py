@@ -95,10 +95,8 @@ class Checkpoint(Callback):
             self.model.load_state_dict(saved["model"])
             self.opt.load_state_dict(saved["optimiser"])
         except (OSError, RuntimeError, LookupError, EOFError, UnpicklingError) as error:
-            sentence = (
-                f"{self.file.name} cannot be read, or is of another training. To begin afresh"
-            )
-            raise CourseError(f"{sentence}, delete it.") from error
+            what = f"{self.file.name} cannot be read, or is of another training."
+            raise CourseError(f"{what} To begin afresh, delete it.") from error
         return saved
 
 

@@ -29,7 +29,6 @@ def hits_and_one_city(hits: pd.Series, record: np.ndarray) -> None:
     right.axhline(1 / len(districts), color="black", lw=1, ls="--")
     right.set(xlabel="district, most arrests first", ylabel="share of all arrests", ylim=(0, 1))
     right.set_title("one of the cities, after five years", fontsize=9)
-    plt.show()
 
 
 def exponent_slider(five_years: Callable[[float], tuple[pd.Series, np.ndarray]]) -> None:
@@ -56,7 +55,6 @@ def line_up(worlds: Sequence[tuple[np.ndarray, np.ndarray]], slope: Callable) ->
         ax.set_title(f"{number}", fontsize=9)
     figure.supxlabel("mean temperature (degrees)", fontsize=9)
     figure.supylabel("transmission", fontsize=9)
-    plt.show()
 
 
 def slopes_of_chance(by_chance: np.ndarray, claim: float) -> None:
@@ -70,7 +68,6 @@ def slopes_of_chance(by_chance: np.ndarray, claim: float) -> None:
     ax.axvline(claim, color="black", ls="--", label="the claim")
     ax.set(xlabel="slope in a world without any relation", ylabel="worlds")
     ax.legend(fontsize=8)
-    plt.show()
 
 
 def studies_by_size(studies: pd.DataFrame, too_small: float) -> None:
@@ -85,7 +82,6 @@ def studies_by_size(studies: pd.DataFrame, too_small: float) -> None:
     right.axhspan(-too_small, too_small, color=GREEN, alpha=0.2, label="too small to matter")
     right.set(xscale="log", xlabel="cities", ylabel="slope, with its interval")
     right.legend(fontsize=8)
-    plt.show()
 
 
 def slopes_beside(alone: Sequence[float], beside: Sequence[float], claim: float) -> None:
@@ -96,7 +92,6 @@ def slopes_beside(alone: Sequence[float], beside: Sequence[float], claim: float)
     ax.axvline(claim, color="black", ls="--", label="the claim")
     ax.set(xlabel="slope of temperature", ylabel="worlds")
     ax.legend(fontsize=8, loc="upper right")
-    plt.show()
 
 
 def sold_anyway_and_added(sold: pd.DataFrame) -> None:
@@ -106,7 +101,6 @@ def sold_anyway_and_added(sold: pd.DataFrame) -> None:
     ax.set(xlabel="share of the books shown that are bought", ylabel="put highest by")
     ax.legend(fontsize=8)
     ax.invert_yaxis()
-    plt.show()
 
 
 def over_thresholds(column: str, label: str, **seasons: pd.DataFrame) -> None:
@@ -118,7 +112,7 @@ def over_thresholds(column: str, label: str, **seasons: pd.DataFrame) -> None:
         ax.plot(table[column].idxmin(), table[column].min(), "o", color=color)
     ax.set(xlabel="threshold of the siren", ylabel=label, ylim=0)
     ax.legend(fontsize=8)
-    plt.show()
+    plt.show()  # before the table that the same cell gives
 
 
 def season(
