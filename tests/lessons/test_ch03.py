@@ -124,7 +124,6 @@ def test_of_two_equal_files_the_one_that_stayed_is_not_taken_for_the_one_that_mo
 def test_hits_counts_the_first_of_a_ranking():
     ranking = ["grizzly/is_black.jpg", "black/b1.jpg", "grizzly/no_bear.jpg", "black/broken.jpg"]
     assert [hits(ranking, KNOWN, first) for first in (1, 2, 3, 4, 100)] == [1, 1, 2, 2, 2]
-    assert hits(ranking, KNOWN, 4, kinds=["not_an_image"]) == 1
 
 
 def test_training_from_half_way_is_the_same_training(tmp_path, own_folders):

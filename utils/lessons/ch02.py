@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
@@ -124,9 +124,11 @@ class PageHandler(BaseHTTPRequestHandler):
         """Send the page with this path, 404 where there is none."""
         self.server.asked.append(self.path)
         page = self.server.pages.get(self.path)
+        data = page.read_bytes() if isinstance(page, Path) else page or b""
         self.send_response(404 if page is None else 200)
+        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(page.read_bytes() if isinstance(page, Path) else page or b"")
+        self.wfile.write(data)
 
     def log_message(self, *args: object) -> None:
         """Say nothing: the log would land in the notebook."""
@@ -142,7 +144,6 @@ class PictureServer(ThreadingHTTPServer):
     `GatherError` for a folder without pictures.
     """
 
-    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, folder: Path) -> None:
@@ -158,10 +159,9 @@ class PictureServer(ThreadingHTTPServer):
         self.urls: dict[str, list[str]] = {label: [] for label in own}
         # Other pictures, other addresses: what was gathered earlier is not taken for these.
         root = short_hash([(str(f.relative_to(folder)), f.stat().st_mtime_ns) for f in files])
-        usable = {label: check_images(own[label][:20]).usable for label in own}
+        sound = {label: iter(check_images(own[label][:20]).usable) for label in own}
         for (name, form), label in zip(UNTIDY.items(), cycle(own), strict=False):
-            if usable[label]:
-                file = usable[label].pop(0)
+            if file := next(sound[label], None):
                 image = open_image(file)
                 image.thumbnail((800, 800))
                 self.untidy.append(self.add(label, f"untidy-{root}/{label}/{name}", form(image)))
@@ -178,9 +178,10 @@ class PictureServer(ThreadingHTTPServer):
 
     def add(self, label: str, path: str, page: Path | bytes | None) -> str:
         """The address of a new page."""
-        self.pages[quote(f"/{path}")] = page
-        self.urls[label].append(f"http://{LOOPBACK}:{self.server_port}{quote(f'/{path}')}")
-        return self.urls[label][-1]
+        path = quote(f"/{path}")
+        self.pages[path] = page
+        self.urls[label].append(url := f"http://{LOOPBACK}:{self.server_port}{path}")
+        return url
 
     def stop(self) -> None:
         """Serve no longer."""
@@ -259,9 +260,8 @@ def download(addresses: dict[str, list[str]], folder: Path) -> None:
     table["file"] = table.file.where(table.reason == "", "")
     if not any(table.file):
         raise GatherError(
-            f"Nothing came from any of the {len(rows)} addresses "
-            f"({table.address[0]}: {table.reason[0]}): "
-            "check the network and the list, then run the cell again."
+            f"Nothing came from any of the {len(rows)} addresses ({table.reason[0]}): check the "
+            "network and the list, then run the cell again."
         )
     table.to_csv(folder / "addresses.csv", index=False)
 
@@ -351,12 +351,11 @@ def describe(item: object) -> dict[str, str]:
     return row | {"shape": shape, "numbers": str(numbers.dtype), "values": values}
 
 
+@dataclass
 class Steps:
     """Runs one step after the other, says what came out of each, and keeps it for the table."""
 
-    def __init__(self) -> None:
-        """Begin without any step."""
-        self.rows: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = field(default_factory=list)
 
     def __call__(self, name: str, step: Callable, item: object) -> object:
         """Run `step(item)`, print what came out and how long it took at best, and return it."""

@@ -84,11 +84,9 @@ def score(fate: Mapping[str, str | None], known: pd.DataFrame) -> Score:
     return Score(kinds, thrown_out, mislabelled)
 
 
-def hits(
-    ranking: Sequence[str], known: pd.DataFrame, first: int, kinds: Iterable[str] = LABELS
-) -> int:
-    """How many of the `first` files of a ranking are on the list, as one of `kinds`."""
-    return len(set(ranking[:first]) & set(known[known.defect.isin(tuple(kinds))].file))
+def hits(ranking: Sequence[str], known: pd.DataFrame, first: int) -> int:
+    """How many of the `first` files of a ranking are on the list for their labels."""
+    return len(set(ranking[:first]) & set(known[known.defect.isin(LABELS)].file))
 
 
 def list_of_faults(name: str) -> pd.DataFrame:

@@ -185,21 +185,17 @@ class Verdict:
         return f"<p><strong>{verdict}</strong>{colon}{sentence}</p>"
 
 
-class NotYet(Exception):
-    """An exercise that is not solved; the sentence says what is missing."""
-
-
 def require(condition: object, sentence: str) -> None:
-    """Raise `NotYet` with this sentence unless the condition is true."""
+    """Raise `AssertionError` with this sentence, on what is missing, unless the condition holds."""
     if not condition:
-        raise NotYet(sentence)
+        raise AssertionError(sentence)
 
 
 def check_of(what: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]]:
     """A decorator for checks of what a learner wrote, which is called `what`.
 
-    The check returns a sentence on what is solved or raises `NotYet`; whatever else is raised is
-    a mistake of the learner's code, and told as that.
+    The check returns a sentence on what is solved, or `require` stops it; whatever else is raised
+    is a mistake of the learner's code, and told as that.
     """
 
     def decorate(check: Callable[..., str]) -> Callable[..., Verdict]:
@@ -207,7 +203,7 @@ def check_of(what: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]
         def checked(*written: object) -> Verdict:
             try:
                 return Verdict(True, check(*written))
-            except NotYet as reason:
+            except AssertionError as reason:
                 return Verdict(False, str(reason))
             except Exception as error:
                 return Verdict(False, f"{what} stopped with {type(error).__name__}: {error}")
