@@ -6,7 +6,6 @@ import os
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ import torch
 from fastai.torch_core import show_images, to_np
 from fastai.vision.all import L, PILImage, ToTensor, default_device, get_image_files, parent_label
 from fastcore.all import groupby, noop, parallel, urljson, urlread
-from matplotlib.axes import Axes
 from PIL import Image, ImageDraw, ImageOps
 from scipy.stats import binomtest
 from torch import Tensor, nn
@@ -108,8 +106,8 @@ GONE = "gone.jpg"  # an address that leads nowhere
 
 def to_gather(parts: Path) -> Path:
     """The folder to gather from: `parts/train`, or all there is where that has one of a label."""
-    labels = Counter(file.parent.name for file in get_image_files(parts / "train"))
-    if min(labels.values(), default=2) > 1:
+    labels = groupby(get_image_files(parts / "train"), parent_label)
+    if min(map(len, labels.values()), default=2) > 1:
         return parts / "train"
     print("note: so few pictures that those of the exam are gathered too: it is no exam then.")
     return parts
@@ -404,7 +402,8 @@ def read_and_meant(files: list[Path]) -> None:
     readers: list[Callable] = [PILImage.create, open_image]
     show = [reader(file).to_thumb(110) for reader in readers for file in files]
     show_images(show, nrows=2, figsize=(9, 2.9))
-    axes = framed()
+    framed()
+    axes = plt.gcf().axes
     for axis, file in zip(axes, files, strict=False):
         axis.set_title(file.stem.replace("_", "\n"), fontsize=8)
     for axis, label in zip(axes[:: len(files)], ("fastai\nreads", "meant"), strict=True):
@@ -424,12 +423,11 @@ def titled(pictures: dict[str, Image.Image | torch.Tensor], height: float = 1.9)
     framed()
 
 
-def framed() -> list[Axes]:
+def framed() -> None:
     """A frame around each picture of the figure, which shows where it ends."""
     for axis in plt.gcf().axes:
         axis.set(xticks=[], yticks=[])
         axis.set_axis_on()
-    return plt.gcf().axes
 
 
 # --- many heads on a frozen body ------------------------------------------------------------
