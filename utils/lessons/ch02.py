@@ -206,12 +206,16 @@ class Gathered:
     folder: Path
     table: pd.DataFrame
 
+    @property
+    def missing(self) -> pd.DataFrame:
+        """The addresses from which nothing came."""
+        return self.table[self.table.file == ""]
+
     def __str__(self) -> str:
         """The counts on one line, then each reason with its first addresses."""
-        missing = self.table[self.table.file == ""]
-        came = len(self.table) - len(missing)
-        lines = [f"{len(self.table)} addresses: {came} files arrived, {len(missing)} did not."]
-        for reason, rows in missing.groupby("reason"):
+        came = len(self.table) - len(self.missing)
+        lines = [f"{len(self.table)} addresses: {came} files arrived, {len(self.missing)} did not."]
+        for reason, rows in self.missing.groupby("reason"):
             lines.append(f"  {reason}: {listed([a.rpartition('/')[2] for a in rows.address])}")
         return "\n".join(lines)
 

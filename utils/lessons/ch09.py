@@ -34,11 +34,16 @@ def rate_and_momentum(recorder: Recorder) -> None:
         axes.spines[["top", "right"]].set_visible(False)
 
 
+def losses_of(recorder: Recorder) -> np.ndarray:
+    """The training loss after every mini-batch, smoothed as the recorder does."""
+    return np.array([float(loss) for loss in recorder.losses])
+
+
 def one_cycle_and_constant(cycle: Recorder, constant: Recorder) -> None:
-    """The (smoothed) training losses of both, and a line where one cycle's rate is highest."""
+    """The training losses of both, and a line where one cycle's rate is highest."""
     _, axes = plt.subplots(figsize=(6, 2.8), layout="constrained")
-    axes.plot(list(map(float, constant.losses)), ":", color=RED, label="constant rate")
-    axes.plot(list(map(float, cycle.losses)), color=BLUE, label="one cycle")
+    axes.plot(losses_of(constant), ":", color=RED, label="constant rate")
+    axes.plot(losses_of(cycle), color=BLUE, label="one cycle")
     axes.axvline(top := int(np.argmax(cycle.lrs)), color=GREY, lw=1)
     axes.text(top, axes.get_ylim()[1], " highest rate of one cycle", va="top", fontsize=9)
     axes.set(xlabel="mini-batch", ylabel="training loss")
