@@ -180,12 +180,10 @@ class HalfWay:
         self, layers: nn.Sequential, pictures: Iterable, labels: Iterable, order: Random
     ) -> Learner:
         bs, loss = self.how.bs, self.learn.loss_func
-        train = DataLoader(
-            list(zip(pictures, labels, strict=True)), bs=bs, shuffle=True, drop_last=True
-        )
-        exam = DataLoader(list(zip(*self.exam, strict=True)), bs=4 * bs)
-        train.rng = order
-        dls = DataLoaders(train, exam, device=self.learn.dls.device)
+        pairs, exam = list(zip(pictures, labels, strict=True)), list(zip(*self.exam, strict=True))
+        train = DataLoader(pairs, bs=bs, shuffle=True, drop_last=True)
+        train.rng = order  # so that a training from half way takes the pictures in the same order
+        dls = DataLoaders(train, DataLoader(exam, bs=4 * bs), device=self.learn.dls.device)
         return Learner(dls, layers, loss, splitter=late_split, metrics=error_rate)
 
     def rest(self) -> Learner:
@@ -210,10 +208,8 @@ class HalfWay:
         head = create_head(self.late[-2].out_channels, len(classes))
         apply_init(head, nn.init.kaiming_normal_)
         numbers = torch.tensor([classes.o2i[label] for label in labels.values()])
-        pictures, layers = (
-            [self.pictures[f] for f in labels],
-            nn.Sequential(deepcopy(self.late), head),
-        )
+        pictures = [self.pictures[file] for file in labels]
+        layers = nn.Sequential(deepcopy(self.late), head)
         learn = self._learner(layers, pictures, numbers, Random(seed))
         with learn.no_bar(), learn.no_logging():
             learn.fine_tune(self.how.epochs, self.how.lr)
