@@ -31,7 +31,7 @@ def seconds(chapter: str, busy: bool) -> float:
             env=os.environ | {"COURSE_CACHE": cache, "COURSE_DEVICE": "cpu"},
             stdout=subprocess.PIPE, check=False,
         )  # fmt: skip
-    return json.loads(done.stdout)[0]["seconds"]
+    return json.loads(done.stdout)["seconds"]
 
 
 def main() -> None:

@@ -141,7 +141,7 @@ def test_as_a_person_types_it(how, name):
     assert "Traceback" not in everything, everything
     assert found.status == 0 or (name, found.status) == ("app", 130), everything  # 130: Ctrl-C
     if how == "json":
-        assert json.loads(found.out)
+        assert json.loads(found.out)["expectations"][0]["name"] == "share"
     else:
         assert re.search(expected, everything), everything
 

@@ -152,14 +152,14 @@ def run_chapters(
         int, typer.Option(help="For authors: move every seed by this many thousands.", min=0)
     ] = 0,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a list as JSON, for a program to read.")
+        bool, typer.Option("--json", help="Print JSON, for a program to read.")
     ] = False,
 ) -> None:
     """Run copies of chapters from top to bottom, and check every figure they promise.
 
     Exits with 1, and the failing cell, when a cell fails or a figure is out of its bounds. Your
     answers and the chapters themselves stay as they are. Of several, the last table says which
-    failed.
+    failed; their JSON is a list.
     """
     paths = named_chapters(names, every, "run")
     from utils.data import resolve_source
@@ -181,7 +181,8 @@ def run_chapters(
         if not as_json:
             print_run(run)
     if as_json:
-        print(json.dumps([run.as_dict() for run in runs], indent=1))
+        told = [run.as_dict() for run in runs]
+        print(json.dumps(told if every or len(told) > 1 else told[0], indent=1))
     elif len(runs) > 1:
         rows = []
         for run in runs:
