@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
+import numpy as np
 import psutil
 import torch
 from fastai.callback.channelslast import ChannelsLast
@@ -111,6 +112,7 @@ def use_device() -> Machine:
 def banner(notebook: str) -> None:
     """Say what this chapter runs on, and set it up: the first cell of every chapter."""
     here = use_device()
+    np.set_printoptions(legacy="1.25")  # a number is shown as 0.87, not as np.float64(0.87)
     loading = f"{here.workers} processes load" if here.workers else "the main process loads"
     print(notebook)
     print(
