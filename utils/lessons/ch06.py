@@ -204,7 +204,7 @@ def check_of(what: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]
             try:
                 return Verdict(True, check(*written))
             except AssertionError as reason:
-                return Verdict(False, str(reason))
+                return Verdict(False, str(reason) or f"{what} stopped at an assert")
             except Exception as error:
                 return Verdict(False, f"{what} stopped with {type(error).__name__}: {error}")
 
