@@ -53,7 +53,7 @@ def test_a_figure_is_computed_after_its_cell_and_reported(beside):
     path = beside("01", HALF, LATER)
     done = course("run", path, "--device", "cpu", "--json")
     assert done.status == 0, done.errors
-    assert json.loads(done.out)[0]["expectations"] == [
+    assert json.loads(done.out)["expectations"] == [
         {"name": "cats", "value": 0.5, "at_least": None, "at_most": 0.6, "ok": True},
         {"name": "later", "value": 2.0, "at_least": 2, "at_most": 2, "ok": True},
     ]
@@ -63,7 +63,7 @@ def test_a_figure_out_of_bounds_names_the_sentence(beside, tmp_path):
     path = beside("01", HALF | {"at_most": 0.4})
     before = path.read_bytes()
     done = course("run", path, "--device", "cpu", "--json")
-    assert (done.status, json.loads(done.out)[0]["expectations"][0]["ok"]) == (1, False)
+    assert (done.status, json.loads(done.out)["expectations"][0]["ok"]) == (1, False)
     assert TOO_HIGH in done.errors
     own = course("run", path, "--device", "cpu", "--data", tmp_path, "--json")
     assert own.status == 0, "a folder of one's own is not judged"
