@@ -89,7 +89,7 @@ def read_numbers(answer: str) -> list[float]:
     if plain(text) in SPELT:
         return [float(SPELT.index(plain(text)))]
     text = re.split(r"[=:]|->", text)[-1]
-    text = re.sub(rf"{NUMBER}\s*[-+*]\s*{NUMBER}", " ", text)  # "1+1" is asked, not answered
+    text = re.sub(rf"(?<!\d){NUMBER}\s*[-+*]\s*{NUMBER}", " ", text)  # "1+1" is asked, not answered
     text = re.sub(rf"(?<=\d)\s+(?:out )?of\s+{NUMBER}", " ", text)  # "192 of 200" is 192
     numbers = []
     for match in re.finditer(rf"({NUMBER})(?:\s*/\s*({NUMBER}))?\s*(%|per ?cent)?", text):

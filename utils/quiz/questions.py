@@ -252,7 +252,8 @@ class ShortQuestion(BaseQuestion):
             return wrong("That is the question itself. What is the answer?", names)
         if is_word_list(answer, tokens):
             return wrong("These are words in a row. Say it in a sentence.", names)
-        if any(phrase in plain(answer) for phrase in self._words.gives_up):
+        said = plain(answer)
+        if any(phrase in said for phrase in self._words.gives_up):
             return unmatched(COMPARE, (), names)
         assign_topics(tokens, self.topics)
         found = [
