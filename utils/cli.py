@@ -452,7 +452,7 @@ def serve_app(
 
 @bear_app.command("export")
 def export_folder(
-    folder: Annotated[Path, typer.Argument(help="A new or empty folder, or an earlier export.")],
+    folder: Annotated[Path, typer.Argument(help="A folder. Only an earlier export is replaced.")],
     project: OfProject = None,
 ) -> None:
     """Write the app as a folder that a hosting service takes, and say what to do next."""

@@ -37,6 +37,8 @@ class Card extends View {
     this.on("change:status", () => (this.status.textContent = model.get("status")));
     this.on("change:listing", () => this.drawList());
     this.on("change:card", () => this.draw());
+    const hidden = () => document.visibilityState === "hidden" && this.sendDraft(); // perhaps for good
+    document.addEventListener("visibilitychange", hidden, { signal: this.closed });
     this.drawList();
     this.draw();
   }

@@ -86,8 +86,9 @@ def plain(answer: str) -> str:
 def read_numbers(answer: str) -> list[float]:
     """The numbers an answer states ("20 %", "1/5", "1,5", "two"); after a "=" only those there."""
     text = answer[:LONGEST_READ].lower()
-    if plain(text) in SPELT:
-        return [float(SPELT.index(plain(text)))]
+    word = plain(text)
+    if word in SPELT:
+        return [float(SPELT.index(word))]
     text = re.split(r"[=:]|->", text)[-1]
     text = re.sub(rf"(?<!\d){NUMBER}\s*[-+*]\s*{NUMBER}", " ", text)  # "1+1" is asked, not answered
     text = re.sub(rf"(?<=\d)\s+(?:out )?of\s+{NUMBER}", " ", text)  # "192 of 200" is 192

@@ -4,7 +4,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -73,10 +73,6 @@ class Feedback:
     def marked(self) -> list[tuple[int, int, str]]:
         """The spans to mark in the answer, in order: start, end, the idea they belong to."""
         return sorted((start, end, f.idea) for f in self.found for start, end in f.spans)
-
-    def as_dict(self) -> dict:
-        """Everything, as what `json.dumps` accepts."""
-        return asdict(self) | {"marked": self.marked}
 
 
 def wrong(message: str, missing: Sequence[str] = ()) -> Feedback:
@@ -150,7 +146,8 @@ class BaseQuestion(Strict):
         """Judge an answer. Raises TypeError if it is not a string."""
         if not isinstance(answer, str):
             raise TypeError(f"an answer is text; this is {type(answer).__name__}: write it as str")
-        if not plain(answer) or plain(answer) in self._words.blank:
+        said = plain(answer)
+        if not said or said in self._words.blank:
             return Feedback("blank", 0.0, "Nothing answered yet.")
         return self._check(answer)
 
