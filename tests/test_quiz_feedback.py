@@ -65,7 +65,9 @@ def test_cases(id):
     options = [option for option in getattr(BANK[id], "options", []) if option.right]
     if id in {"intro-12", "production-20"} or len(options) == 1:  # there is no half of it
         wanted = ("right", "wrong")
-    assert all(CASES[id][outcome] for outcome in wanted)
+    # Free text is put in many ways: right in at least three, and wrong in at least two.
+    least = {"right": 3, "wrong": 2} if BANK[id].kind in ("short", "draw") else {}
+    assert all(len({*CASES[id][outcome]}) >= least.get(outcome, 1) for outcome in wanted)
     judged = [(a, want, BANK[id].check(a)) for want, some in CASES[id].items() for a in some]
     fits = {"wrong": NOT_IT}
     off = [(a, want, f) for a, want, f in judged if f.outcome not in fits.get(want, (want,))]
