@@ -10,6 +10,9 @@ from sphinx.cmd.build import main as sphinx_build
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
+from deploy.hosts import address, buttons  # noqa: E402
+
 PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
 ROW = re.compile(r"^\| *(?P<word>[^|]+?) *\| *(?P<meaning>.+?) *\|$", flags=re.MULTILINE)
 START = """\
@@ -52,6 +55,13 @@ def glossary(notebooks: dict[str, nbformat.NotebookNode]) -> str:
     return "\n".join(["# Words", "", "| word | meaning | chapter |", "|---|---|---|", *lines, ""])
 
 
+def open_in(name: str) -> str:
+    """A row of buttons that open a chapter where it runs; "" while the course has no address."""
+    links = [f'<a href="{url}">{host}</a>' for host, url in buttons(address(), name).items()]
+    says = "(on Kaggle, switch Internet on first). Answers stay there as long as the machine does."
+    return f'\n\n<p class="open-in">Run it in {" ".join(links)} {says}</p>' if links else ""
+
+
 def write_pages() -> None:
     """Put all that Sphinx reads into `build/pages`."""
     shutil.rmtree(PAGES, ignore_errors=True)
@@ -59,6 +69,8 @@ def write_pages() -> None:
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in chapters()}
     for name, notebook in notebooks.items():
         notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+        title, *rest = notebook.cells[0].source.split("\n")
+        notebook.cells[0].source = "\n".join([title + open_in(name), *rest])
         for cell in notebook.cells:
             if alts := cell.metadata.get("alt"):  # where MyST-NB looks for it
                 cell.metadata["mystnb"] = {"image": {"alt": " ".join(alts)}}

@@ -22,7 +22,7 @@ PYPROJECT, REQUIREMENTS, ENVIRONMENT = (
     ROOT / name for name in ("pyproject.toml", "requirements.txt", "environment.yml")
 )
 ENVIRONMENT_TEXT = """\
-# Made from pyproject.toml by `make pins`. For conda, Binder and JupyterHub images.
+# Made from pyproject.toml by `make pins`. For conda.
 name: {name}
 channels:
   - conda-forge
