@@ -48,6 +48,19 @@ class: .venv/installed  ## ten learners on a JupyterHub at once (needs configura
 	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable ".[class]"
 	$(BIN)/python -m tests.class_of_ten
 
+colab: .venv/installed  ## play Colab on this machine: does chapter 01 run there from its page alone? (CHAPTERS=01,06 for others)
+	$(BIN)/python -m pip install --quiet uv
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tests.play_colab
+
+oldest: .venv/installed  ## the tests with the oldest libraries that pyproject.toml allows (ARGS=tests/test_data.py for some)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear .venv-oldest
+	$(BIN)/uv pip install --quiet --python .venv-oldest --resolution lowest-direct --editable .
+	.venv-oldest/bin/python -m pytest -n 2 --deselect tests/test_environment.py $(or $(ARGS),tests --ignore tests/browser)
+
+update-cases: .venv/installed  ## what becomes of a learner's changes and the course's, case by case
+	$(BIN)/python -m pytest -n 0 -v tests/test_update.py
+
 screenshots: .venv/installed  ## for authors: take the README's pictures again, from the stored pages
 	$(BIN)/python -m tests.screenshots
 
@@ -61,6 +74,6 @@ map: .venv/installed  ## for authors: draw the parts of utils and their imports 
 	$(BIN)/python tests/parts.py --write
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures site class screenshots pins map help
+.PHONY: lab app test setup bench kills busy elsewhere notebooks pictures site class colab oldest update-cases screenshots pins map help
