@@ -1,14 +1,16 @@
 """What every part of the course rests on: errors a learner can read, names, files written whole."""
 
-import codecs
+import atexit
 import os
 import re
 import shutil
 import socket
+import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from threading import Thread
 
 AS_UTF8 = "save it again as UTF-8 (Excel calls that CSV UTF-8; editors have it under Save As)"
 SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?([ _-]?set)?", re.IGNORECASE)
@@ -96,22 +98,28 @@ def split_of(folder: str) -> str:
     return {"val": "valid"}.get(found[1].lower(), found[1].lower()) if found else ""
 
 
-def text_of(content: bytes, name: str) -> str:
-    """The bytes of a text file as text: UTF-8, or UTF-16 where they begin with its mark.
-
-    Raises `CourseError` for any other encoding; `name` is what the file is called.
-    """
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CourseError(
-            f"{name} is not in UTF-8 (older Windows programs write cp1252): {AS_UTF8}."
-        ) from error
-
-
 def free_port() -> int:
     """A port of this computer's own address that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def served(command: list[str], **environment: str) -> tuple[subprocess.Popen, str]:
+    """Start a server, which ends with this process, and wait for the address that it prints.
+
+    Raises `CourseError` with what the server said when it does not start.
+    """
+    # Its token is its own: that of the Jupyter around this kernel is for nobody else's eyes.
+    env = os.environ | {"JUPYTER_TOKEN": ""} | environment
+    pipe, both = subprocess.PIPE, subprocess.STDOUT
+    process = subprocess.Popen(command, env=env, text=True, stdout=pipe, stderr=both)
+    atexit.register(process.terminate)
+    said = ""
+    for line in process.stdout or ():
+        said += line
+        if address := re.search(r"http://\S+", line):
+            # Read on, or the app would stand still once the pipe is full.
+            Thread(target=process.communicate, daemon=True).start()
+            return process, address[0]
+    raise CourseError(f"The app did not start: {said.strip()}")

@@ -3,7 +3,6 @@
 `course new NAME --data FOLDER` makes it; the notebook in it calls `Project.here()`.
 """
 
-import atexit
 import json
 import re
 import shutil
@@ -12,9 +11,8 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
-from utils.common import CourseError, free_port, made_whole
+from utils.common import CourseError, free_port, made_whole, served
 from utils.paths import PROJECTS
 
 # fastai takes seconds to import, and `course app --project` does without: the functions that need
@@ -99,24 +97,13 @@ class Project:
         """Serve the app of this project on this computer, and print its address.
 
         It runs until `terminate()` of what this returns, or until the kernel ends. Raises
-        `ProjectError` with what the server said when it does not start.
+        `CourseError` with what the server said when it does not start.
         """
         course, options = Path(sys.executable).with_name("course"), ["--no-browser", "--port"]
         command = [str(course), "app", "--project", str(self.folder), *options, str(free_port())]
-        pipe, both = subprocess.PIPE, subprocess.STDOUT
-        process = subprocess.Popen(command, text=True, stdout=pipe, stderr=both)
-        atexit.register(process.terminate)
-        said = ""
-        for line in process.stdout or ():
-            said += line
-            if address := re.search(r"http://\S+", line):
-                # Read on, or the app would stand still once the pipe is full.
-                Thread(target=process.communicate, daemon=True).start()
-                print(
-                    f"The app is at {address[0]} until you type app.terminate() or end this kernel."
-                )
-                return process
-        raise ProjectError(f"The app did not start: {said.strip()}")
+        process, address = served(command)
+        print(f"The app is at {address} until you type app.terminate() or end this kernel.")
+        return process
 
 
 def label_of(file: Path, chapter: str, folders: tuple[str, ...]) -> str:

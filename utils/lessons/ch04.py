@@ -1,26 +1,18 @@
 """Chapter 04: cells that were run made into an app, the app served, pictures of nothing."""
 
-import atexit
-import os
-import secrets
-import socket
-import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import nbformat
 import numpy as np
 from IPython.display import display
 from PIL import Image, ImageDraw
 
-from utils.common import CourseError, free_port
+from utils.common import free_port, served
 
 SERVE = "import sys; from pathlib import Path; from utils.app.server import serve; "
 SERVE += "serve(Path(sys.argv[1]), int(sys.argv[2]))"
-START = 120  # seconds a server may take on a busy machine
 TEXT = "\n".join(["a page that somebody photographed by mistake"] * 9)
 # What load_learner warns of has a section of its own, which shows the warning.
 warnings.filterwarnings("ignore", message="load_learner")
@@ -38,18 +30,8 @@ def app_notebook(file: str, ran: Sequence[str], words: Sequence[str]) -> None:
 
 def serve(notebook: str) -> None:
     """Serve `notebook` as `course app` serves its own, for as long as this kernel runs."""
-    port, token = free_port(), secrets.token_hex(8)
-    own = {"JUPYTER_TOKEN": token, "PYTHONWARNINGS": "ignore:load_learner"}
-    with Path("app.log").open("w") as log:
-        command = [sys.executable, "-c", SERVE, notebook, str(port)]
-        process = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
-    atexit.register(process.terminate)
-    deadline = time.monotonic() + START
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise CourseError("The app did not start; app.log, beside its notebook, says why.")
-        time.sleep(0.2)
-    address = f"http://127.0.0.1:{port}/?token={token}"
+    command = [sys.executable, "-c", SERVE, notebook, str(free_port())]
+    _, address = served(command, PYTHONWARNINGS="ignore:load_learner")
     link = f'<a href="{address}" target="_blank">Open the app</a> ({address})'
     display({"text/html": link, "text/plain": address}, raw=True)
 
