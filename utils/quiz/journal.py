@@ -233,7 +233,7 @@ class Journal:
                 self._write_copy(db, self.path)
             now = f"In its place is the copy that was made on {made:%d %B %Y at %H:%M}"
         except (FileNotFoundError, sqlite3.Error, ValueError) as error:
-            if not _is_damage(error):
+            if not isinstance(error, FileNotFoundError) and not _is_damage(error):
                 raise
             self.path.unlink()
             now = "There was no copy to put in its place, so another is begun"
@@ -265,9 +265,8 @@ def _checksum(texts: Iterable[object]) -> int:
 
 
 def _is_damage(error: Exception) -> bool:
-    # ValueError: a text in the file that is no text any more; and a file that is not there
-    gone = isinstance(error, ValueError | FileNotFoundError)
-    return gone or any(words in str(error) for words in DAMAGE)
+    # ValueError: a text in the file that is no text any more
+    return isinstance(error, ValueError) or any(words in str(error) for words in DAMAGE)
 
 
 def _sentence(error: Exception, where: Path) -> str:
