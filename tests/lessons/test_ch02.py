@@ -22,13 +22,13 @@ from fastcore.foundation import L
 from PIL import Image
 
 from tests.serve import serve
+from utils.common import CourseError
 from utils.images import check_images, open_image
 from utils.lessons import ch02
 from utils.lessons.ch02 import (
     BROKEN,
     GONE,
     UNTIDY,
-    GatherError,
     Heads,
     PictureServer,
     Steps,
@@ -120,7 +120,7 @@ def test_files_and_labels_may_be_called_anything(tmp_path):
 
 
 def test_a_folder_without_pictures_is_a_sentence(tmp_path):
-    with pytest.raises(GatherError, match="no pictures"):
+    with pytest.raises(CourseError, match="no pictures"):
         PictureServer(tmp_path)
 
 
@@ -275,22 +275,22 @@ def test_a_download_that_fails_leaves_what_was_there_and_is_tried_again(plain):
         urls, others = ({"bear": [f"{server.url}/{n}/bear.jpg"]} for n in ("one", "two"))
         good = gather(urls, "mine")
         server.cut_after = 100
-        with pytest.raises(GatherError, match="no whole answer"):
+        with pytest.raises(CourseError, match="no whole answer"):
             gather(others, "mine")
-        with pytest.raises(GatherError):
+        with pytest.raises(CourseError):
             gather(urls, "mine", again=True)
         server.cut_after = None
         assert len(gather(others, "mine").missing) == 0
-    with pytest.raises(GatherError, match=r"Nothing came from any of the 1 .*check the network"):
+    with pytest.raises(CourseError, match=r"Nothing came from any of the 1 .*check the network"):
         gather(urls, "another")
     assert (good.folder / "bear/bear.jpg").read_bytes() == (plain / "one/bear.jpg").read_bytes()
 
 
 @pytest.mark.parametrize("label", ["", "..", ".hidden", "a/b", "a\\b", "c:d"])
 def test_a_label_must_name_a_folder_and_have_addresses(label):
-    with pytest.raises(GatherError, match="label"):
+    with pytest.raises(CourseError, match="label"):
         gather({label: ["http://127.0.0.1:9/a.jpg"]}, "mine")
-    with pytest.raises(GatherError, match="for 'none' is empty"):
+    with pytest.raises(CourseError, match="for 'none' is empty"):
         gather({"some": ["http://127.0.0.1:9/a.jpg"], "none": []}, "mine")
 
 
@@ -403,16 +403,16 @@ def test_public_domain_is_not_called_a_licence_and_gaps_stay_empty():
     ],
 )
 def test_a_search_that_fails_is_one_sentence(answer, says):
-    with openverse(answer) as (_, api), pytest.raises(GatherError, match=says):
+    with openverse(answer) as (_, api), pytest.raises(CourseError, match=says):
         search_images("bear", api=api)
 
 
 def test_a_search_without_a_network_or_a_term_says_so():
-    with openverse(found_bears(1)) as (server, api), pytest.raises(GatherError, match="empty"):
+    with openverse(found_bears(1)) as (server, api), pytest.raises(CourseError, match="empty"):
         search_images("  ", api=api)
     assert server.asked == []
     with pytest.raises(
-        GatherError, match=r"127\.0\.0\.1:.*is there a network.*any list of addresses"
+        CourseError, match=r"127\.0\.0\.1:.*is there a network.*any list of addresses"
     ):
         search_images("bear", api=api)
 

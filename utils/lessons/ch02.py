@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageOps
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from utils.common import CourseError, listed, made_whole, text_of
+from utils.common import CourseError, listed, made_whole
 from utils.images import ORIENTATION, SUFFIXES, check_images, open_image
 from utils.paths import course_cache, file_lock
 
@@ -40,10 +40,6 @@ COLUMNS = {  # of a search's results, and what we call them
     "url": "address", "license": "licence", "license_version": "", "license_url": "licence_url",
     "creator": "creator", "title": "title", "foreign_landing_url": "page",
 }  # fmt: skip
-
-
-class GatherError(CourseError):
-    """Pictures that cannot be had; the sentence says what to do."""
 
 
 # --- a small, untidy web --------------------------------------------------------------------
@@ -117,6 +113,7 @@ class PageHandler(BaseHTTPRequestHandler):
     """Serves the pages of a `PictureServer`, and nothing else."""
 
     server: "PictureServer"
+    log_message = noop  # what is asked would land in the notebook
 
     def do_GET(self) -> None:
         """Send the page with this path, 404 where there is none."""
@@ -128,9 +125,6 @@ class PageHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, *args: object) -> None:
-        """Say nothing: the log would land in the notebook."""
-
 
 class PictureServer(ThreadingHTTPServer):
     """A web on this machine alone: pictures of `folder`, which has a folder for each label.
@@ -139,7 +133,7 @@ class PictureServer(ThreadingHTTPServer):
     are there in an untidy form instead of their own (`UNTIDY`), and three files that are of no
     use and an address that leads nowhere come on top. Serves these and nothing else, from its
     creation until `stop()`, and keeps account of what was `asked` for. Raises
-    `GatherError` for a folder without pictures.
+    `CourseError` for a folder without pictures.
     """
 
     request_queue_size = 64
@@ -148,7 +142,7 @@ class PictureServer(ThreadingHTTPServer):
         """Make the untidy pictures and start to serve."""
         files = sorted(get_image_files(folder))
         if not files:
-            raise GatherError(f"There are no pictures in folders in {folder}: nothing to serve.")
+            raise CourseError(f"There are no pictures in folders in {folder}: nothing to serve.")
         super().__init__((LOOPBACK, 0), PageHandler)
         self.pages: dict[str, Path | bytes | None] = {}
         self.asked: list[str] = []  # each path that somebody asked for
@@ -226,42 +220,39 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
     `urls` has for each label a list of addresses or a text file of them. The folder lies in
     `course_cache()` and belongs to exactly these addresses: the same ones are not downloaded
     again (unless `again`), others get a folder of their own, so that nothing is mixed. Raises
-    `GatherError` when not a single address answers.
+    `CourseError` when not a single address answers.
     """
-    addresses: dict[str, list[str]] = {}
+    rows: list[tuple[str, str, str]] = []
     for label, source in urls.items():
         if not label or label.startswith(".") or re.search(r"[/\\:\0]", label):
-            raise GatherError(f"The label {label!r} cannot name a folder: choose another.")
+            raise CourseError(f"The label {label!r} cannot name a folder: choose another.")
         if isinstance(source, (str, Path)):
-            source = [text_of(Path(source).read_bytes(), Path(source).name)]
+            source = [Path(source).read_text("utf-8-sig", errors="replace")]
         # Blanks and Windows line ends go: fastai takes them for a part of the address.
-        addresses[label] = list(dict.fromkeys(" ".join(source).split()))
-        if not addresses[label]:
-            raise GatherError(f"The list of addresses for {label!r} is empty: put some into it.")
+        addresses = list(dict.fromkeys(" ".join(source).split()))
+        if not addresses:
+            raise CourseError(f"The list of addresses for {label!r} is empty: put some into it.")
+        rows += zip([label] * len(addresses), addresses, file_names(addresses), strict=True)
     # Our own server has another port each time; what it serves is in the rest of its addresses.
-    key = short_hash(re.sub(rf"http://{re.escape(LOOPBACK)}:\d+", "", repr(addresses)))
+    key = short_hash(re.sub(rf"http://{re.escape(LOOPBACK)}:\d+", "", repr(rows)))
     folder = course_cache() / "gathered" / f"{name}-{key}"
     folder.parent.mkdir(exist_ok=True)
     with file_lock(f"{folder}.lock"):
         if again or not folder.is_dir():
             with made_whole(folder) as part:
-                download(addresses, part)
+                download(rows, part)
         return Gathered(folder, pd.read_csv(folder / "addresses.csv", keep_default_na=False))
 
 
-def download(addresses: dict[str, list[str]], folder: Path) -> None:
+def download(rows: list[tuple[str, str, str]], folder: Path) -> None:
     """Make `folder` with a folder for each label and the table of what came of each address."""
-    rows = []
-    for label, urls in addresses.items():
-        (folder / label).mkdir(parents=True)
-        rows += [(label, url, file) for url, file in zip(urls, file_names(urls), strict=True)]
     table = pd.DataFrame(rows, columns=["label", "address", "file"])
     jobs = [(url, folder / label / file) for label, url, file in rows]
-    lasts = len(jobs) > 50  # seconds, then
-    table["reason"] = parallel(fetch, jobs, n_workers=8, threadpool=True, progress=lasts)
+    bar = len(jobs) > 50  # seconds, then
+    table["reason"] = parallel(fetch, jobs, n_workers=8, threadpool=True, progress=bar)
     table["file"] = table.file.where(table.reason == "", "")
     if not any(table.file):
-        raise GatherError(
+        raise CourseError(
             f"Nothing came from any of the {len(rows)} addresses ({table.reason[0]}): check the "
             "network and the list, then run the cell again."
         )
@@ -293,6 +284,7 @@ def fetch(job: tuple[str, Path]) -> str:
         return f"the server answered {error.code}"
     except (OSError, HTTPException, ValueError) as error:
         return f"no whole answer ({getattr(error, 'reason', error)})"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
     return ""
 
@@ -301,11 +293,11 @@ def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFram
     """Up to `n` pictures under free licences from Openverse, which asks for no key.
 
     Columns: address, licence, licence_url, creator, title, page (where the picture was found).
-    Form of the answer: https://api.openverse.org/v1/ . Raises `GatherError` with a sentence when
+    Form of the answer: https://api.openverse.org/v1/ . Raises `CourseError` with a sentence when
     no search result comes, and when nothing is found.
     """
     if not term.strip():
-        raise GatherError('The search term is empty: type one, such as "grizzly bear".')
+        raise CourseError('The search term is empty: type one, such as "grizzly bear".')
     found: list[dict] = []
     page = pages = 1
     while len(found) < n and page <= pages:
@@ -315,14 +307,14 @@ def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFram
             answer = urljson(url, headers={"User-Agent": "whole-game-course/0.1"}, timeout=12)
             found += [r for r in answer["results"] if str(r["url"]).startswith("http")]
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
-            raise GatherError(
+            raise CourseError(
                 f"No search result came from {urlsplit(api).netloc} ({error}): is there a network, "
                 "and no log-in page in between? After too many searches (429) it wants a pause. "
                 "The search is an extra; `gather` takes any list of addresses that you have."
             ) from error
         page, pages = page + 1, answer.get("page_count", 1)
     if not found:
-        raise GatherError(f"Openverse found nothing for {term!r}: try another word.")
+        raise CourseError(f"Openverse found nothing for {term!r}: try another word.")
     table = pd.DataFrame(found[:n]).reindex(columns=list(COLUMNS)).fillna("")
     table["license"] = (table.license + " " + table.license_version).str.strip().str.upper()
     return table.drop(columns="license_version").rename(columns=COLUMNS)
