@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector as joined
 from torchvision.transforms.functional import pil_to_tensor
 
-from utils.data import DataError, dataset
+from utils.data import dataset, dataset_or_sample
 
 WINDOW = 7.0  # metres above the ground: where the ball of the chapter is at time 0
 ELSEWHERE = 3.7  # gravity in another world; which one, the learner finds out
@@ -44,10 +44,7 @@ def opened(folder: Path, digits: str) -> Pair:
 
 def ten_digits() -> list[Tensor]:
     """Images and labels: to learn from, to choose by (every fifth), and set aside to judge by."""
-    try:
-        path = dataset("mnist")
-    except DataError:  # the learner's own data have two digits only
-        path = dataset("mnist", "sample")
+    path = dataset_or_sample("mnist")  # the learner's own data may have two digits only
     (x, y), test = (opened(path / part, "0123456789") for part in ("training", "testing"))
     fifth = torch.arange(len(x)) % 5 == 0
     parts = [(x[~fifth], y[~fifth]), (x[fifth], y[fifth]), test]
@@ -56,12 +53,12 @@ def ten_digits() -> list[Tensor]:
 
 def write_numbers(values: Tensor, ax: Axes | None = None, top: float = 255) -> None:
     """A grid of numbers on the shades they stand for; in `ax`, on colours from -top to top."""
-    form, size, cmap, low = ("{:.1f}", 10, "PuOr_r", -top) if ax else ("{}", 6, "Greys", 0)
+    form, size, cmap, low = (".1f", 10, "PuOr_r", -top) if ax else ("", 6, "Greys", 0)
     ax = ax or plt.subplots(figsize=(6, 6))[1]
     ax.imshow(values, cmap=cmap, vmin=low, vmax=top)
     for (row, column), value in np.ndenumerate(values.numpy()):
         ink = "white" if abs(value) > 0.6 * top else "black"
-        ax.text(column, row, form.format(value), ha="center", va="center", size=size, color=ink)
+        ax.text(column, row, f"{value:{form}}", ha="center", va="center", size=size, color=ink)
     ax.set_axis_off()
 
 
@@ -82,10 +79,10 @@ def paths_in_the_bowl(walks: Mapping[float, np.ndarray]) -> None:
     v, d, frames = np.linspace(-7, 10, 60), np.linspace(-2, 11, 60), zip(*film(), strict=True)
     errors = [WINDOW + v * t.item() - d[:, None] * t.item() ** 2 - h.item() for t, h in frames]
     figure = plt.figure(figsize=(3.1 * len(walks) + 0.9, 3.2), layout="constrained")
-    for place, (rate, walk) in enumerate(walks.items(), 1):
-        ax = figure.add_subplot(1, len(walks), place)
-        heights, lines = np.square(errors).mean(0), [0.3, 1, 3, 6, 10, 16, 24]
-        ax.contour(v, d, heights, lines, cmap="cividis", linewidths=0.8)
+    axes = figure.subplots(1, len(walks), squeeze=False)[0]
+    for ax, (rate, walk) in zip(axes, walks.items(), strict=True):
+        lines = [0.3, 1, 3, 6, 10, 16, 24]
+        ax.contour(v, d, np.square(errors).mean(0), lines, cmap="cividis", linewidths=0.8)
         ax.plot(walk[:, 0], walk[:, 1], "o-", ms=3, lw=1, color=ORANGE)
         ax.set(xlim=(-7, 10), ylim=(-2, 11), xlabel="v", ylabel="d", title=f"rate {rate}")
 
@@ -185,35 +182,26 @@ class Verdict:
         return f"<p><strong>{verdict}</strong>{colon}{sentence}</p>"
 
 
-def require(condition: object, sentence: str) -> None:
-    """Raise `AssertionError` with this sentence, on what is missing, unless the condition holds."""
-    if not condition:
-        raise AssertionError(sentence)
+def judged(check: Callable[..., str]) -> Callable[..., Verdict]:
+    """A decorator for checks of what a learner wrote.
 
-
-def check_of(what: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]]:
-    """A decorator for checks of what a learner wrote, which is called `what`.
-
-    The check returns a sentence on what is solved, or `require` stops it; whatever else is raised
-    is a mistake of the learner's code, and told as that.
+    The check returns a sentence on what is solved, or one of its `assert`s stops it; whatever else
+    is raised is a mistake of the learner's code, and told as that.
     """
 
-    def decorate(check: Callable[..., str]) -> Callable[..., Verdict]:
-        @wraps(check)
-        def checked(*written: object) -> Verdict:
-            try:
-                return Verdict(True, check(*written))
-            except AssertionError as reason:
-                return Verdict(False, str(reason) or f"{what} stopped at an assert")
-            except Exception as error:
-                return Verdict(False, f"{what} stopped with {type(error).__name__}: {error}")
+    @wraps(check)
+    def verdict(*written: object) -> Verdict:
+        try:
+            return Verdict(True, check(*written))
+        except AssertionError as reason:
+            return Verdict(False, str(reason) or "your code stopped at an assert")
+        except Exception as error:
+            return Verdict(False, f"your code stopped with {type(error).__name__}: {error}")
 
-        return checked
-
-    return decorate
+    return verdict
 
 
-@check_of("your loop")
+@judged
 def check_repair(name: str, train: Callable) -> str:
     """Whether each step of a lab's repaired loop goes down its own slope, and far enough."""
     world, _, _, losses, limit = LABS[name]
@@ -225,20 +213,20 @@ def check_repair(name: str, train: Callable) -> str:
         before = joined((p, q))
         train(p, q, [(x, y)])
         step = joined((p, q)) - before
-        require(step.any(), "the parameters did not change; a step has to change them in place")
+        assert step.any(), "the parameters did not change; a step has to change them in place"
         as_broken, *down = (F.cosine_similarity(-step, slope, dim=0) > 0.9999 for slope in slopes)
         squeezed = "the loss takes the predictions as they are; what brings them between 0 and 1?"
-        require(any(down) or not as_broken, squeezed)
-        require(any(down) or number, "the first step does not go down the slope of the loss")
+        assert any(down) or not as_broken, squeezed
+        assert any(down) or number, "the first step does not go down the slope of the loss"
         own = "a step does not go down its own slope; what is left from the step before?"
-        require(any(down), own)
+        assert any(down), own
     start, batches = world()
     values = train(*start, batches) or []
-    require(len(values) == len(batches), "it should return a list with one loss for each batch")
+    assert len(values) == len(batches), "it should return a list with one loss for each batch"
     with torch.no_grad():
         final = sum(losses[1](*start, *batch) for batch in batches[-20:]) / 20
     how = "it goes down, but too slowly" if final < values[0] else "are the steps too long?"
-    require(final < limit, f"the loss ends at {final:.3g}: {how}")  # nan is not below it
+    assert final < limit, f"the loss ends at {final:.3g}: {how}"  # nan is not below it
     return f"the loss goes down to {final:.2f}, and stays there."
 
 
@@ -273,7 +261,7 @@ def reference(epochs: int = EPOCHS, zero: bool = True, also_valid: bool = False)
     return joined(model.parameters()), torch.tensor(np.array(history))
 
 
-@check_of("your Learner")
+@judged
 def check_learner(cls: type) -> str:
     """The given test for a Learner of one's own; see the chapter for what it must do."""
     dls, model = small_world()
@@ -282,12 +270,12 @@ def check_learner(cls: type) -> str:
     reached, (wanted, in_history) = joined(model.parameters()), reference()
     right = torch.allclose(reached, wanted, atol=1e-5)
     for sentence, how in MISTAKES.items():
-        require(right or not torch.allclose(reached, reference(**how)[0], atol=1e-5), sentence)
-    require(right, "it is not plain SGD: are all parameters in the step, with lr, in train mode?")
+        assert right or not torch.allclose(reached, reference(**how)[0], atol=1e-5), sentence
+    assert right, "it is not plain SGD: are all parameters in the step, with lr, in train mode?"
     history = torch.tensor([[float(number) for number in row] for row in learn.history])
-    require(history.shape == in_history.shape, "history should hold three numbers for each epoch")
+    assert history.shape == in_history.shape, "history should hold three numbers for each epoch"
     names = ["training loss", "validation loss", "metric"]
     for name, gap in zip(names, (history - in_history).T, strict=True):
         mode = "" if name == "training loss" else ", with the model in eval mode"
-        require(gap.abs().max() < 1e-4, f"the {name} is not the mean over its batches{mode}")
+        assert gap.abs().max() < 1e-4, f"the {name} is not the mean over its batches{mode}"
     return f"{cls.__name__} trains as plain SGD does and reports it."
