@@ -55,13 +55,6 @@ def fates(before: Path, after: Path) -> dict[str, str | None]:
     return fate
 
 
-def is_mended(row: pd.Series, fate: Mapping[str, str | None]) -> bool:
-    """A wrong label is mended by the right one, or by a discard; a copy when one of two is gone."""
-    if row.defect == "wrong_label":
-        return fate[row.file] in (row.truth, None)
-    return fate[row.file] is None or (row.defect in COPIES and fate[row.truth] is None)
-
-
 def score(fate: Mapping[str, str | None], known: pd.DataFrame) -> Score:
     """Judge `fates()` by `known_defects()`, whose columns are file, defect and truth.
 
@@ -69,13 +62,16 @@ def score(fate: Mapping[str, str | None], known: pd.DataFrame) -> Score:
     giveaway background). Of a picture and its copies one should be left, no matter which.
     """
     defects = known[known.defect.isin(MENDABLE)]
-    mended = defects.apply(is_mended, axis=1, fate=fate, result_type="reduce").astype(bool)
-    kinds = pd.DataFrame({"known": defects.groupby("defect").size(),
-                          "found": mended.groupby(defects.defect).sum()})  # fmt: skip
+    copies = defects[defects.defect.isin(COPIES)]
+    # A wrong label is mended by the right one, or by a discard; a copy when one of two is gone.
+    now = defects.file.map(fate)
+    relabelled = (defects.defect == "wrong_label") & (now == defects.truth)
+    other_gone = defects.defect.isin(COPIES) & defects.truth.map(fate).isna()
+    mended = now.isna() | relabelled | other_gone
+    kinds = mended.groupby(defects.defect).agg(known="size", found="sum")
     kinds = kinds.reindex([kind for kind in MENDABLE if kind in kinds.index])
     kinds["missed"] = kinds.known - kinds.found
 
-    copies = defects[defects.defect.isin(COPIES)]
     kept = {row.truth for row in copies.itertuples() if fate[row.file] is not None}
     good = [file for file in fate if file not in set(defects.file)]
     thrown_out = [file for file in good if fate[file] is None and file not in kept]

@@ -42,7 +42,13 @@ def read_texts(name: str = "imdb") -> pd.DataFrame:
             "make its first line `label,text,is_valid`."
         )
     texts = texts[texts.text.str.strip() != ""].reset_index(drop=True)
-    texts["is_valid"] = _set_aside(texts, path)
+    if "is_valid" not in texts:
+        print(f"{path.name} has no column is_valid: a fifth of its rows is set aside.")
+        texts["is_valid"] = texts.index.isin(held_out(dict(enumerate(texts.label))))
+    words = texts.is_valid.astype(str).str.strip().str.lower()
+    if wrong := sorted(set(words) - {"true", "false", "1", "0"}):
+        raise DataError(f"{path} has {wrong[0]!r} in its column is_valid: write True or False.")
+    texts["is_valid"] = words.isin({"true", "1"})
     for part, rows in (("learn from", texts[~texts.is_valid]), ("judge by", texts[texts.is_valid])):
         if rows.label.nunique() < 2:
             raise DataError(
@@ -50,17 +56,6 @@ def read_texts(name: str = "imdb") -> pd.DataFrame:
                 f"{part == 'judge by'}."
             )
     return texts[COLUMNS]
-
-
-def _set_aside(texts: pd.DataFrame, path: Path) -> pd.Series:
-    """The column is_valid as true or false, or a drawn one when there is none."""
-    if "is_valid" not in texts:
-        print(f"{path.name} has no column is_valid: a fifth of its rows is set aside.")
-        return pd.Series(texts.index.isin(held_out(dict(enumerate(texts.label)))))
-    words = texts.is_valid.astype(str).str.strip().str.lower()
-    if wrong := sorted(set(words) - {"true", "false", "1", "0"}):
-        raise DataError(f"{path} has {wrong[0]!r} in its column is_valid: write True or False.")
-    return words.isin({"true", "1"})
 
 
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # sha256, as published

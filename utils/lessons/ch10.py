@@ -57,7 +57,6 @@ class Checkpoint(Callback):
         saved, self.saved = self.saved, None
         if saved:
             self.learn.train_iter = saved["epochs done"] * len(self.dl)
-            self.learn.pct_train = saved["epochs done"] / self.n_epoch
             record, average = self.learn.recorder, self.learn.recorder.smooth_loss
             record.lrs, record.losses, record.iters, record.values, value = saved["record"]
             average.count, average.val = record.iters[-1], tensor(value)

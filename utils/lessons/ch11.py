@@ -46,9 +46,8 @@ def exponent_slider(five_years: Callable[[float], tuple[pd.Series, np.ndarray]])
 
 def line_up(worlds: Sequence[tuple[np.ndarray, np.ndarray]], slope: Callable) -> None:
     """Scatter plots, numbered, each with its line."""
-    figure, axes = plt.subplots(
-        2, 4, sharex=True, sharey=True, figsize=(7, 3.6), layout="constrained"
-    )
+    figure = plt.figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots(2, 4, sharex=True, sharey=True)
     for number, (ax, (x, y)) in enumerate(zip(axes.flat, worlds, strict=True), 1):
         ax.scatter(x, y, s=4, color=BLUE)
         ax.axline((x.mean(), y.mean()), slope=slope(x, y), color=ORANGE)
