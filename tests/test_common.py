@@ -1,11 +1,12 @@
 """Files and folders appear whole or not at all, and names cannot steer a terminal."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from utils.common import CourseError, listed, made_whole, printable, write_whole
+from utils.common import CourseError, listed, made_whole, printable, served, write_whole
 
 
 def test_names_are_printed_without_what_steers_a_terminal():
@@ -71,3 +72,12 @@ def test_a_folder_is_whole_after_a_kill_at_every_rename(tmp_path, at):
     with pytest.raises(ZeroDivisionError), made_whole(tmp_path / "set"):
         1 / 0  # noqa: B018
     assert [f.name for f in tmp_path.rglob("*")] == ["set", "one" if at < 3 else "two"]
+
+
+def test_a_server_is_given_no_token_of_the_jupyter_around_it(monkeypatch):
+    monkeypatch.setenv("JUPYTER_TOKEN", "secret")
+    says = "import os; print('http://a/?token=' + os.environ['JUPYTER_TOKEN'])"
+    process, address = served([sys.executable, "-c", says])
+    assert (process.wait(30), address) == (0, "http://a/?token=")
+    with pytest.raises(CourseError, match="did not start: no room"):
+        served([sys.executable, "-c", "print('no room')"])
