@@ -8,6 +8,7 @@ import signal
 import socket
 import tarfile
 from collections import Counter
+from functools import partial
 from multiprocessing import get_all_start_methods, get_context
 
 import pytest
@@ -15,9 +16,11 @@ from fastai.data.transforms import get_image_files
 
 from tests.serve import serve
 from tests.test_images import photo
-from utils import data
+from tests.typed import course as type_course
+from utils import cli, data
 from utils.common import CourseError
 from utils.data import DataError, dataset, dataset_or_sample, fetch, fetch_photos
+from utils.lessons import ch02
 from utils.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -399,3 +402,54 @@ def test_a_server_that_stalls_is_given_up(photos, mirror, monkeypatch):
     mirror.stall = 2
     with pytest.raises(DataError, match="timed out"):
         fetch_photos(400, photos)
+
+
+@pytest.fixture
+def bears(tmp_path, monkeypatch):
+    """A search and 12 pictures for each kind of bear, one of them a web page, on this machine."""
+    served = tmp_path / "web"
+    add_photos(served, [f"bear_{n}.jpg" for n in range(12)])
+    (served / "bear_3.jpg").write_text("<html>Log in first</html>")
+    monkeypatch.setattr(cli, "NOTEBOOKS", tmp_path / "notebooks")
+    with serve(served) as server:
+        results = [{"url": f"{server.url}/bear_{n}.jpg", "creator": "A. Keeper"} for n in range(12)]
+        (served / "search").write_text(json.dumps({"page_count": 1, "results": results}))
+        search = partial(ch02.search_images, api=f"{server.url}/search")
+        monkeypatch.setattr(ch02, "search_images", search)
+        yield server
+
+
+def test_bears_by_a_search_with_their_licences_and_without_what_is_no_picture(bears, tmp_path):
+    done = type_course("data", "fetch", "bears", "--photos", "40")
+    folder = tmp_path / "notebooks" / "photos"
+    assert done.status == 0 and done.out.startswith("33 photos are in")
+    assert len(get_image_files(dataset("bears", str(folder)))) == 33
+    assert (folder / "bears" / "licences.csv").read_text().count("A. Keeper") == 36
+    again = type_course("data", "fetch", "bears", "--photos", "40")
+    assert again.status == 1 and "is there already" in again.errors
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [("cut off", "No search result came"), ("a loop", "No search result came"),
+     ("pages", "Fewer than ten photos came of grizzly, black, teddy"),
+     ("404", "Nothing came from any of the 36 addresses"), ("nobody", "is there a network")],
+)  # fmt: skip
+def test_a_web_that_misbehaves_leaves_no_bears_behind(bears, tmp_path, monkeypatch, answer, says):
+    pictures = sorted((tmp_path / "web").glob("*.jpg"))
+    if answer == "cut off":
+        bears.cut_after = 20
+    elif answer == "a loop":
+        bears.redirect = True
+    elif answer == "pages":
+        for file in pictures[:3]:
+            file.write_text("<html>Log in first</html>")
+    elif answer == "404":
+        for file in pictures:
+            file.unlink()
+    else:
+        nobody = partial(ch02.search_images.func, api="http://127.0.0.1:9/search")
+        monkeypatch.setattr(ch02, "search_images", nobody)
+    done = type_course("data", "fetch", "bears", "--photos", "40")
+    assert done.status == 1 and says in " ".join(done.errors.split())
+    assert not any((tmp_path / "notebooks").rglob("*.jpg"))
