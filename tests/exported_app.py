@@ -31,7 +31,7 @@ def install(name: str, environment: Path) -> None:
     installed = distribution(name)
     for file in installed.files:
         source, target = Path(installed.locate_file(file)), Path(os.path.normpath(site / file))
-        if not source.exists():  # such as .pyc files that are not made yet
+        if not source.exists() or target.exists():  # not made yet (.pyc), or listed twice
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.name == "bin":  # its first line says which Python runs it

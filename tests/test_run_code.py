@@ -42,10 +42,8 @@ def test_a_check_says_what_it_says():
         ("def f(n):\n    return 1 / n\nf(0)", "line 2: ZeroDivisionError: division by zero"),
         ("import no_such_module", "line 1: ModuleNotFoundError"),
         ("def f(n):\n    return f(n + 1)\nf(0)", "line 2: RecursionError: a function calls itself"),
-        (
-            "class E(Exception):\n  def __str__(self): 1 / 0\nraise E",
-            "line 3: E: <exception str() failed>",
-        ),
+        # what is in the brackets is Python's, and not the same in 3.10
+        ("class E(Exception):\n  def __str__(self): 1 / 0\nraise E", "line 3: E: <"),
         ("raise ValueError('long' * 10000)", "line 1: ValueError: longlong"),
     ],
 )
