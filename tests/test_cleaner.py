@@ -80,8 +80,13 @@ def learn(monkeypatch):
         return table
 
     monkeypatch.setattr(ranking, "predict", predict)
-    # out of fold, all are taken for what there is most of: teddies
-    monkeypatch.setattr(ranking, "features", lambda jpegs: np.zeros((len(jpegs), 2)))
+
+    def features(jpegs):  # the first two black bears look like the last ten pictures, the teddies
+        looks = np.zeros((len(jpegs), 2))
+        looks[:2] = looks[-10:] = 1
+        return looks
+
+    monkeypatch.setattr(ranking, "features", features)
     monkeypatch.setattr(Cleaner, "_features", {})
     return "a learner"
 
