@@ -135,7 +135,7 @@ def four_curves(curves: dict[str, pd.DataFrame]) -> None:
         axes.set(title=letter, xticks=[0, len(curve) - 1], xticklabels=["beginning", "end"])
 
 
-def seconds_a_step(learn: Learner, times: int = 5) -> float:
+def seconds_a_step(learn: Learner, times: int = 3) -> float:
     """The quickest of so many steps on one mini-batch: other programs only make it slower."""
     x, y = learn.dls.one_batch()
     model, seconds = learn.model.to(x.device).train(), []
