@@ -234,6 +234,16 @@ def test_another_start_of_the_web_is_known_again_and_a_changed_picture_is_not(be
     assert folders[0] == folders[1] != folders[2]
 
 
+def test_a_list_may_be_in_notepads_unicode_and_else_has_a_sentence(plain, tmp_path):
+    listed = tmp_path / "list.txt"
+    with serve(plain) as server:
+        listed.write_text(f"{server.url}/one/bear.jpg", "utf-16")
+        assert gather({"bear": listed}, "mine").table.file.to_list() == ["bear.jpg"]
+    listed.write_bytes("http://127.0.0.1:9/bär.jpg".encode("cp1252"))
+    with pytest.raises(CourseError, match=r"list\.txt is not in UTF-8: save it again as UTF-8"):
+        gather({"bear": listed}, "mine")
+
+
 def test_files_of_one_name_all_arrive_each_from_its_own_address(plain, tmp_path):
     (plain / "three" / "BEAR.JPG").write_bytes((plain / "three/other.jpg").read_bytes())
     (plain / "image.php").write_bytes(b"a picture, whatever it is called")

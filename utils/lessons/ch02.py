@@ -1,5 +1,6 @@
 """Chapter 02: a small web on this machine, a download with a memory, a search, a walk in steps."""
 
+import codecs
 import hashlib
 import io
 import os
@@ -27,7 +28,7 @@ from PIL import Image, ImageDraw, ImageOps
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from utils.common import CourseError, listed, made_whole
+from utils.common import AS_UTF8, CourseError, listed, made_whole
 from utils.images import ORIENTATION, SUFFIXES, check_images, open_image
 from utils.paths import course_cache, file_lock
 
@@ -227,7 +228,7 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
         if not label or label.startswith(".") or re.search(r"[/\\:\0]", label):
             raise CourseError(f"The label {label!r} cannot name a folder: choose another.")
         if isinstance(source, (str, Path)):
-            source = [Path(source).read_text("utf-8-sig", errors="replace")]
+            source = [text_of(Path(source))]
         # Blanks and Windows line ends go: fastai takes them for a part of the address.
         addresses = list(dict.fromkeys(" ".join(source).split()))
         if not addresses:
@@ -242,6 +243,19 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
             with made_whole(folder) as part:
                 download(rows, part)
         return Gathered(folder, pd.read_csv(folder / "addresses.csv", keep_default_na=False))
+
+
+def text_of(file: Path) -> str:
+    """What a text file says: UTF-8, or UTF-16 where it begins with its mark, as Notepad writes it.
+
+    Raises `CourseError` for any other encoding.
+    """
+    content = file.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{file.name} is not in UTF-8: {AS_UTF8}.") from error
 
 
 def download(rows: list[tuple[str, str, str]], folder: Path) -> None:
