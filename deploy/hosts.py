@@ -37,14 +37,15 @@ def address(pyproject: Path = ROOT / "pyproject.toml") -> str:
 
 def buttons(repository: str, chapter: str) -> dict[str, str]:
     """Each host and the address that opens the chapter there; Colab and Kaggle read from GitHub."""
-    if not repository.startswith("https://github.com/"):
+    slug = repository.removeprefix("https://github.com/")
+    if slug == repository:
         return {}
-    copy = f"{repository.removeprefix('https://')}/blob/{BRANCH}/{chapter}.ipynb"
+    copy = f"{slug}/blob/{BRANCH}/{chapter}.ipynb"
     page = quote(f"lab/tree/notebooks/{chapter}.ipynb", safe="")
     return {
-        "Colab": f"https://colab.research.google.com/{copy.replace('.com', '', 1)}",
-        "Kaggle": f"https://kaggle.com/kernels/welcome?src=https://{copy}",
-        "Binder": f"https://mybinder.org/v2/gh/{repository[19:]}/main?urlpath={page}",
+        "Colab": f"https://colab.research.google.com/github/{copy}",
+        "Kaggle": f"https://kaggle.com/kernels/welcome?src=https://github.com/{copy}",
+        "Binder": f"https://mybinder.org/v2/gh/{slug}/main?urlpath={page}",
     }
 
 

@@ -55,9 +55,9 @@ def glossary(notebooks: dict[str, nbformat.NotebookNode]) -> str:
     return "\n".join(["# Words", "", "| word | meaning | chapter |", "|---|---|---|", *lines, ""])
 
 
-def open_in(name: str) -> str:
+def open_in(name: str, repository: str) -> str:
     """A row of buttons that open a chapter where it runs; "" while the course has no address."""
-    links = [f'<a href="{url}">{host}</a>' for host, url in buttons(address(), name).items()]
+    links = [f'<a href="{url}">{host}</a>' for host, url in buttons(repository, name).items()]
     says = "(on Kaggle, switch Internet on first). Answers stay there as long as the machine does."
     return f'\n\n<p class="open-in">Run it in {" ".join(links)} {says}</p>' if links else ""
 
@@ -67,10 +67,11 @@ def write_pages() -> None:
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(HERE, PAGES, ignore=shutil.ignore_patterns("build.py", "__pycache__"))
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in chapters()}
+    repository = address()
     for name, notebook in notebooks.items():
         notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
         title, *rest = notebook.cells[0].source.split("\n")
-        notebook.cells[0].source = "\n".join([title + open_in(name), *rest])
+        notebook.cells[0].source = "\n".join([title + open_in(name, repository), *rest])
         for cell in notebook.cells:
             if alts := cell.metadata.get("alt"):  # where MyST-NB looks for it
                 cell.metadata["mystnb"] = {"image": {"alt": " ".join(alts)}}

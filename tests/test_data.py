@@ -17,7 +17,7 @@ from fastai.data.transforms import get_image_files
 from tests.serve import serve
 from tests.test_images import photo
 from tests.typed import course as type_course
-from utils import cli, data
+from utils import data
 from utils.common import CourseError
 from utils.data import DataError, dataset, dataset_or_sample, fetch, fetch_photos
 from utils.lessons import ch02
@@ -410,7 +410,7 @@ def bears(tmp_path, monkeypatch):
     served = tmp_path / "web"
     add_photos(served, [f"bear_{n}.jpg" for n in range(12)])
     (served / "bear_3.jpg").write_text("<html>Log in first</html>")
-    monkeypatch.setattr(cli, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(ch02, "NOTEBOOKS", tmp_path / "notebooks")
     with serve(served) as server:
         results = [{"url": f"{server.url}/bear_{n}.jpg", "creator": "A. Keeper"} for n in range(12)]
         (served / "search").write_text(json.dumps({"page_count": 1, "results": results}))

@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from utils.common import CourseError, made_whole, printable
+from utils.common import CourseError, printable
 from utils.paths import NOTEBOOKS, PROJECTS, ROOT, chapter, chapters, course_home, model_folder
 from utils.quiz import load_bank, schedule
 from utils.quiz.journal import Journal
@@ -252,38 +251,6 @@ def list_data(ctx: typer.Context) -> None:
     print("COURSE_DATA=full uses the full sets; `course data fetch NAME` downloads one now.")
 
 
-LICENCES = "licences.csv"
-
-
-def fetch_bears(count: int) -> Path:
-    """So many photos under free licences in `photos/bears`, by chapter 02's search; the folder.
-
-    What is no picture is left out; who made each, and its licence, is in `licences.csv`.
-    """
-    import pandas as pd
-
-    from utils.images import check_images
-    from utils.lessons import ch02
-
-    target = NOTEBOOKS / "photos" / "bears"
-    if target.exists():
-        raise CourseError(f"{target} is there already: move it away first.")
-    kinds = ("grizzly", "black", "teddy")
-    found = {kind: ch02.search_images(f"{kind} bear", -(-count // 3)) for kind in kinds}
-    addresses = {kind: table.address for kind, table in found.items()}
-    folder = ch02.gather(addresses, "photos", again=True).folder
-    usable = {kind: check_images(folder / kind).usable for kind in kinds}
-    if few := [kind for kind in kinds if len(usable[kind]) < 10]:
-        raise CourseError(f"Fewer than ten photos came of {', '.join(few)}: try again later.")
-    with made_whole(target) as part:
-        for kind in kinds:
-            (part / kind).mkdir(parents=True)
-            for file in usable[kind]:
-                shutil.copy(file, part / kind)
-        pd.concat(found.values()).to_csv(part / LICENCES, index=False)
-    return target
-
-
 @data_app.command("fetch")
 def fetch_data(
     name: Annotated[str, typer.Argument(help="A set, as `course data` lists them.")],
@@ -293,16 +260,23 @@ def fetch_data(
     ] = None,
 ) -> None:
     """Download a full public set once, for `COURSE_DATA=full`; or some photos of pets or bears."""
+    from fastai.data.transforms import get_image_files
+
     from utils.data import fetch, fetch_photos
 
     if photos is None:
         fetch(name)
-    elif name not in ("pets", "bears"):
-        raise CourseError(f"--photos is for pets and bears, and {name} is neither.")
+        return
+    if name == "pets":
+        folder = fetch_photos(photos)
+    elif name == "bears":
+        from utils.lessons.ch02 import fetch_bears  # seconds to import
+
+        folder = fetch_bears(photos)
     else:
-        folder = fetch_photos(photos) if name == "pets" else fetch_bears(photos)
-        count = len(list(folder.rglob("*.*"))) - (folder / LICENCES).exists()
-        print(f"{count} photos are in {folder}: start with COURSE_DATA=photos.")
+        raise CourseError(f"--photos is for pets and bears, and {name} is neither.")
+    count = len(get_image_files(folder))
+    print(f"{count} photos are in {folder}: start with COURSE_DATA=photos.")
 
 
 @app.command("update")

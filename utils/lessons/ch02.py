@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -30,13 +31,14 @@ from torch import Tensor, nn
 
 from utils.common import AS_UTF8, CourseError, listed, made_whole
 from utils.images import ORIENTATION, SUFFIXES, check_images, open_image
-from utils.paths import course_cache, file_lock
+from utils.paths import NOTEBOOKS, course_cache, file_lock
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 4  # seconds without a byte, as in fastai's `download_images`
 OPENVERSE = "https://api.openverse.org/v1/images/"
 PAGE = 20  # results per question that Openverse gives someone without a key
 PAUSE = 1.0  # seconds between two questions, out of courtesy
+KINDS = ("grizzly", "black", "teddy")
 COLUMNS = {  # of a search's results, and what we call them
     "url": "address", "license": "licence", "license_version": "", "license_url": "licence_url",
     "creator": "creator", "title": "title", "foreign_landing_url": "page",
@@ -332,6 +334,29 @@ def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFram
     table = pd.DataFrame(found[:n]).reindex(columns=list(COLUMNS)).fillna("")
     table["license"] = (table.license + " " + table.license_version).str.strip().str.upper()
     return table.drop(columns="license_version").rename(columns=COLUMNS)
+
+
+def fetch_bears(count: int) -> Path:
+    """So many photos under free licences in `photos/bears`, found by `search_images`; the folder.
+
+    What is no picture is left out; who made each, and its licence, is in `licences.csv`. Raises
+    `CourseError` where there are photos already, and where too few come.
+    """
+    target = NOTEBOOKS / "photos" / "bears"
+    if target.exists():
+        raise CourseError(f"{target} is there already: move it away first.")
+    found = {kind: search_images(f"{kind} bear", -(-count // 3)) for kind in KINDS}
+    folder = gather({kind: table.address for kind, table in found.items()}, "photos", True).folder
+    usable = {kind: check_images(folder / kind).usable for kind in KINDS}
+    if few := [kind for kind, files in usable.items() if len(files) < 10]:
+        raise CourseError(f"Fewer than ten photos came of {', '.join(few)}: try again later.")
+    with made_whole(target) as part:
+        for kind, files in usable.items():
+            (part / kind).mkdir(parents=True)
+            for file in files:
+                shutil.copy(file, part / kind)
+        pd.concat(found.values()).to_csv(part / "licences.csv", index=False)
+    return target
 
 
 # --- one item, step by step -----------------------------------------------------------------
