@@ -10,7 +10,8 @@ import pytest
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
-from utils.checks import ExpectationError, figures_beside
+from utils.checks import figures_beside
+from utils.common import CourseError
 from utils.paths import path_with_course
 
 FOLDERS = pytest.StashKey[Path]()
@@ -66,7 +67,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     for figure in chapter.figures.get(item.cell.id, []):
         row = figure.judge(chapter.kernel.kc.execute(**figure.request, reply=True, timeout=900))
         if not row["ok"]:
-            raise ExpectationError(figure.complaint(row["value"]))
+            raise CourseError(figure.complaint(row["value"]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

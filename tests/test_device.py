@@ -1,11 +1,14 @@
 """The device is the one that was asked for, and what it needs to be fast is set up."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from fastai.callback.channelslast import ChannelsLast
 from fastai.torch_core import defaults
 
 from utils import device
+from utils.common import CourseError
 
 
 @pytest.mark.parametrize("name", ["cpu", "CPU", " cpu ", "auto"])
@@ -18,12 +21,12 @@ def test_a_name_is_understood_however_it_is_written(monkeypatch, name):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA card")
 def test_a_missing_card_is_an_error_not_a_fall_back(monkeypatch):
     monkeypatch.setenv("COURSE_DEVICE", "cuda")
-    with pytest.raises(device.DeviceError, match=r"finds no CUDA card.*Set COURSE_DEVICE=cpu"):
+    with pytest.raises(CourseError, match=r"finds no CUDA card.*Set COURSE_DEVICE=cpu"):
         device.pick_device()
 
 
 def test_a_wrong_name_says_what_it_can_be():
-    with pytest.raises(device.DeviceError, match="auto, cpu or cuda"):
+    with pytest.raises(CourseError, match="auto, cpu or cuda"):
         device.pick_device("gpu")
 
 
@@ -41,16 +44,22 @@ GB = device.GIGABYTE
         ("cuda", 8, 64 * GB, 0.06 * GB, 0),  # a container's 64 MB of shared memory
     ],
 )
-def test_workers_follow_cores_and_memory(monkeypatch, kind, cores, memory, shared, workers):
+def test_workers_follow_cores_and_memory(
+    tmp_path, monkeypatch, kind, cores, memory, shared, workers
+):
     monkeypatch.setattr(device.multiprocessing, "get_start_method", lambda allow_none: "fork")
-    assert device.pick_workers(kind, cores, memory, shared) == workers
+    monkeypatch.setattr(device.joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(device.psutil, "virtual_memory", lambda: Mock(available=memory))
+    monkeypatch.setattr(device.shutil, "disk_usage", lambda folder: Mock(free=shared))
+    monkeypatch.setattr(device, "SHARED", tmp_path)
+    assert device.pick_workers(kind) == workers
 
 
 def test_without_fork_the_main_process_loads(monkeypatch):
     """A function that a notebook defines cannot be pickled for a process that begins afresh."""
     monkeypatch.setattr(device.multiprocessing, "get_start_method", lambda allow_none: None)
     monkeypatch.setattr(device.multiprocessing, "get_all_start_methods", lambda: ["forkserver"])
-    assert device.pick_workers("cuda", 6, 64 * GB, 32 * GB) == 0
+    assert device.pick_workers("cuda") == 0
 
 
 @pytest.mark.parametrize(("native", "mode"), [(True, "bf16"), (False, "fp16")])
@@ -64,9 +73,9 @@ def test_bfloat16_only_where_the_card_computes_in_it(monkeypatch, native, mode):
 def test_use_device_sets_fastai_up_once(monkeypatch):
     monkeypatch.setenv("COURSE_DEVICE", "cpu")
     device.use_device()
-    here = device.use_device()
+    assert device.use_device() == "cpu"
     assert list(defaults.callbacks).count(ChannelsLast) == 1
-    assert (defaults.use_cuda, defaults.cpus) == (False, here.workers)
+    assert (defaults.use_cuda, defaults.cpus) == (False, 0)
 
 
 def test_banner_says_device_data_and_time(monkeypatch, capsys):

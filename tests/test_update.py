@@ -9,7 +9,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tests.typed import course as type_course
 from utils import cli
 from utils import update as module
-from utils.update import UpdateError, update
+from utils.common import CourseError
+from utils.update import update
 
 PAGE = "notebooks/01_pets.ipynb"
 CELLS = {"title": "# Pets", "train": "train(1)", "table": "table()", "end": "done()"}
@@ -181,7 +182,7 @@ def test_nothing_new_and_no_network(course, mine):
     assert update(mine) == ["This is the newest version already."]
     write_page(mine, train="train(5)")
     course.rename(course.with_name("gone"))
-    with pytest.raises(UpdateError, match="git fetch did not work"):
+    with pytest.raises(CourseError, match="git fetch did not work"):
         update(mine)
     assert cells(mine)["train"] == "train(5)"
 
@@ -209,7 +210,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "moment", ["before reset", "within reset", "after reset", "1 file", "2 files"]
+    "moment", ["before reset", "within reset", "after reset", "1 file", "2 files", "3 files"]
 )
 def test_killed_and_called_again(course, mine, monkeypatch, moment):
     write_page(mine, train="train(5)")

@@ -9,10 +9,6 @@ import yaml
 from utils.common import CourseError
 
 
-class ExpectationError(AssertionError):
-    """A figure left the bounds that the text relies on."""
-
-
 @dataclass(frozen=True)
 class Figure:
     """An entry of `tests/figures/NN.yaml`: what is computed in the chapter's kernel, and why."""
@@ -32,12 +28,12 @@ class Figure:
     def judge(self, reply: dict) -> dict:
         """The figure from a kernel's reply, as `course run --json` prints it.
 
-        Raises `ExpectationError` without one.
+        Raises `CourseError` without one.
         """
         answer = reply["content"].get("user_expressions", {}).get("value", {})
         if answer.get("status") != "ok":
             error = f"{answer.get('ename', 'no answer')}: {answer.get('evalue', '')}"
-            raise ExpectationError(f"{self.name} cannot be computed after {self.after}: {error}")
+            raise CourseError(f"{self.name} cannot be computed after {self.after}: {error}")
         value, least, most = float(answer["data"]["text/plain"]), self.at_least, self.at_most
         ok = (least is None or value >= least) and (most is None or value <= most)
         return {"name": self.name, "value": value, "at_least": least, "at_most": most, "ok": ok}

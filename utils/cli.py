@@ -6,21 +6,23 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
+from typer import Argument, Context, Exit, Option, Typer
 
+from utils.app import course_model
+from utils.app.manifest import DeployError
 from utils.common import CourseError, printable
 from utils.paths import NOTEBOOKS, PROJECTS, ROOT, chapter, chapters, course_home, model_folder
+from utils.project import APP, NOTEBOOK, Project, new_project
 from utils.quiz import load_bank, schedule
 from utils.quiz.journal import Journal
 from utils.quiz.questions import Feedback, Question
@@ -29,10 +31,10 @@ from utils.timings import record_seconds, say_seconds, seconds_of
 if TYPE_CHECKING:
     from utils.notebooks import Run
 
-# What takes a moment to import (fastai, ONNX Runtime) is imported by the commands that use it.
+# What takes seconds to import (fastai, nbformat) is imported by the commands that use it.
 
 
-class Commands(typer.Typer):
+class Commands(Typer):
     """Says what was wrong in a sentence; prints to terminals and pipes of any encoding."""
 
     def __call__(self, *words: object, **options: object) -> object:
@@ -55,20 +57,18 @@ app = Commands(
     pretty_exceptions_enable=False,
     help="Whole Game: a deep-learning course in notebooks. `course COMMAND --help` says more.",
 )
-data_app = typer.Typer(invoke_without_command=True, help="What data is here, and what can be.")
-bear_app = typer.Typer(
-    invoke_without_command=True, help="The bear app in a browser; or a folder of it."
-)
+data_app, bear_app = Typer(), Typer()
 app.add_typer(data_app, name="data")
 app.add_typer(bear_app, name="app")
 console = Console()
+running = Console(stderr=True).status("")  # a line on a terminal, gone when the work is done
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under the names of their columns."""
+    """Print rows under the names of their columns; nothing stands for None."""
     table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
     console.print(table)
 
 
@@ -85,39 +85,17 @@ PACKAGES = ("fastai", "torch", "torchvision", "timm", "jupyterlab", "ipywidgets"
 @app.command("info")
 def print_info() -> None:
     """Device, cores, memory, versions, which data is here, how long each chapter takes."""
-    from utils.data import source_label
     from utils.device import machine
 
-    here = machine()
-    versions = {"python": platform.python_version()} | {p: version(p) for p in PACKAGES}
-    rows = {
-        "device": here.device_title,
-        "cores": here.cores,
-        "memory": f"{here.memory / 1e9:.0f} GB ({here.memory_free / 1e9:.0f} GB free)",
-        "numbers": f"{here.precision}, {here.workers} loading processes",
-        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
-        "data": f"{source_label()} (COURSE_DATA)",
-    }
-    rows |= {path.stem: say_seconds(seconds_of(path.stem)) for path in chapters()}
-    print_table(["what", "here"], rows.items())
+    print(machine())
+    versions = [f"{name} {version(name)}" for name in PACKAGES]
+    print("  versions", ", ".join([f"python {platform.python_version()}", *versions]))
+    times = [[path.stem, say_seconds(seconds_of(path.stem))] for path in chapters()]
+    print_table(["chapter", "time"], times)
 
 
-@contextmanager
-def progress_bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
-    """On a terminal, a bar over the chapter's cells; gives the function that moves it."""
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "{task.description}")
-    screen, hidden = Console(stderr=True), not sys.stderr.isatty()
-    with Progress(*columns, console=screen, disable=hidden, transient=True) as bars:
-        bar = bars.add_task(name, total=None)
-
-        def move(done: int, total: int, heading: str) -> None:
-            bars.update(bar, completed=done, total=total, description=f"{name}: {heading}")
-
-        yield move
-
-
-Names = Annotated[list[str] | None, typer.Argument(help="Chapters: 01, or 01_pet_classifier.")]
-Every = Annotated[bool, typer.Option("--all", help="Every chapter.")]
+Names = Annotated[list[str] | None, Argument(help="Chapters: 01, or 01_pet_classifier.")]
+Every = Annotated[bool, Option("--all", help="Every chapter.")]
 
 
 def named_chapters(names: list[str] | None, every: bool, command: str) -> list[Path]:
@@ -127,13 +105,18 @@ def named_chapters(names: list[str] | None, every: bool, command: str) -> list[P
     return [chapter(name) for name in names] if names else chapters()
 
 
+def show_cell(done: int, total: int, heading: str) -> None:
+    """Say on a terminal how far a run is."""
+    running.update(f"cell {done + 1} of {total}: {escape(heading)}")
+
+
 def print_run(run: "Run") -> None:
     """What came of a run: each figure beside its bounds, then what it took."""
-    rows = []
-    for row in run.expectations:
-        bounds = ["" if row[b] is None else f"{row[b]:g}" for b in ("at_least", "at_most")]
-        rows.append([row["name"], f"{row['value']:.4f}", *bounds, "ok" if row["ok"] else "NOT OK"])
-    print_table(["figure", "value", "at least", "at most", ""], rows)
+    figures = [
+        [row["name"], f"{row['value']:.4f}", row["at_least"], row["at_most"]]
+        for row in run.expectations
+    ]
+    print_table(["figure", "value", "at least", "at most"], figures)
     print(f"{run.notebook} on {run.device}, {run.data}: {run.seconds:.0f} s, "
           f"{run.peak_gib:.1f} GiB of memory at most")  # fmt: skip
 
@@ -142,24 +125,16 @@ def print_run(run: "Run") -> None:
 def run_chapters(
     names: Names = None,
     every: Every = False,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda.", envvar="COURSE_DEVICE")
-    ] = "auto",
-    data: Annotated[
-        str, typer.Option(help="sample, full, or a folder of your own.", envvar="COURSE_DATA")
-    ] = "sample",
-    seed_shift: Annotated[
-        int, typer.Option(help="For authors: move every seed by this many thousands.", min=0)
-    ] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, for a program to read.")
-    ] = False,
+    device: Annotated[str | None, Option(help="auto, cpu or cuda.")] = None,
+    data: Annotated[str | None, Option(help="sample, full, or a folder of your own.")] = None,
+    seed_shift: Annotated[int, Option(help="Move every seed by so many thousands.", min=0)] = 0,
+    as_json: Annotated[bool, Option("--json", help="Print JSON, a line for each run.")] = False,
 ) -> None:
     """Run copies of chapters from top to bottom, and check every figure they promise.
 
     Exits with 1, and the failing cell, when a cell fails or a figure is out of its bounds. Your
     answers and the chapters themselves stay as they are. Of several, the last table says which
-    failed; their JSON is a list.
+    failed. Without --device and --data, COURSE_DEVICE and COURSE_DATA say where and on what.
     """
     paths = named_chapters(names, every, "run")
     from utils.data import resolve_source
@@ -167,29 +142,26 @@ def run_chapters(
     from utils.notebooks import run_chapter
 
     device, data = pick_device(device), resolve_source(data)
-    runs, complaints = [], []
+    rows, complaints, seconds = [], [], 0.0
     for path in paths:
-        with progress_bar(path.stem) as on_cell:
-            run = run_chapter(path, device, data, on_cell, seed_shift)
-        runs.append(run)
+        with running:
+            run = run_chapter(path, device, data, show_cell, seed_shift)
         if run.failure:
             complaints.append(f"\n{path.stem} stopped.\n\n{run.failure}")
         else:
             record_seconds(path.stem, run.seconds)
             if data in ("sample", "full"):
                 complaints += [f"{path.stem}: {complaint}" for complaint in run.complaints]
-        if not as_json:
+        if as_json:
+            print(json.dumps(run.as_dict()))
+        else:
             print_run(run)
-    if as_json:
-        told = [run.as_dict() for run in runs]
-        print(json.dumps(told if every or len(told) > 1 else told[0], indent=1))
-    elif len(runs) > 1:
-        rows = []
-        for run in runs:
-            good = f"{sum(row['ok'] for row in run.expectations)} of {len(run.expectations)}"
-            stopped = "stopped" if run.failure else ""
-            rows.append([run.notebook, f"{run.seconds:.0f}", f"{run.peak_gib:.1f}", good, stopped])
-        rows.append(["all", f"{sum(run.seconds for run in runs):.0f}", "", "", ""])
+        good = f"{sum(row['ok'] for row in run.expectations)} of {len(run.expectations)}"
+        stopped = "stopped" if run.failure else ""
+        rows.append([run.notebook, f"{run.seconds:.0f}", f"{run.peak_gib:.1f}", good, stopped])
+        seconds += run.seconds
+    if len(rows) > 1 and not as_json:
+        rows.append(["all", f"{seconds:.0f}"])
         print_table(["chapter", "s", "GiB", "figures", ""], rows)
     if complaints:
         raise CourseError("\n".join(complaints))
@@ -203,8 +175,8 @@ def store(names: Names = None, every: Every = False) -> None:
     from utils.notebooks import store_chapter
 
     for path in paths:
-        with progress_bar(path.stem) as on_cell:
-            run = store_chapter(path, on_cell)
+        with running:
+            run = store_chapter(path, show_cell)
         if run.failure:
             raise CourseError(f"{path.stem} was not stored.\n\n{run.failure}")
         is_the_courses = path.resolve() in chapters()
@@ -218,9 +190,7 @@ def store(names: Names = None, every: Every = False) -> None:
 def strip(
     names: Names = None,
     every: Every = False,
-    out: Annotated[
-        Path, typer.Option(help="The folder to write to.", show_default="notebooks/stripped")
-    ] = NOTEBOOKS / "stripped",
+    out: Annotated[Path, Option(help="The folder to write to.")] = NOTEBOOKS / "stripped",
 ) -> None:
     """Write copies with headings and code only, and a guess box before each cell.
 
@@ -232,8 +202,8 @@ def strip(
         print(f"{out.name}/{strip_file(path, out).name}")
 
 
-@data_app.callback()
-def list_data(ctx: typer.Context) -> None:
+@data_app.callback(invoke_without_command=True)
+def list_data(ctx: Context) -> None:
     """What is here, and what `full` would fetch and how large it is."""
     if ctx.invoked_subcommand:
         return
@@ -243,45 +213,43 @@ def list_data(ctx: typer.Context) -> None:
     for row in inventory():
         files = row["sample_files"]
         sample = f"{files} files, {row['sample_mb']} MB" if files else "no"
-        full, size = "there is none", ""
+        full = "there is none"
         if row["full_mb"] is not None:
-            full, size = "here" if row["full_here"] else "not here", f"{row['full_mb']:,} MB"
-        rows.append([row["name"], row["title"], sample, full, size])
-    print_table(["set", "what", "ships with the course", "full", "size of full"], rows)
+            full = f"{'here' if row['full_here'] else 'not here'}, {row['full_mb']:,} MB"
+        rows.append([row["name"], row["title"], sample, full])
+    print_table(["set", "what", "ships with the course", "full"], rows)
     print("COURSE_DATA=full uses the full sets; `course data fetch NAME` downloads one now.")
 
 
 @data_app.command("fetch")
 def fetch_data(
-    name: Annotated[str, typer.Argument(help="A set, as `course data` lists them.")],
-    photos: Annotated[
-        int | None,
-        typer.Option(help="Only so many pets or bears, for `COURSE_DATA=photos`.", min=40),
-    ] = None,
+    name: Annotated[str, Argument(help="A set, as `course data` lists them.")],
+    photos: Annotated[int | None, Option(help="Only so many pets or bears.", min=40)] = None,
 ) -> None:
-    """Download a full public set once, for `COURSE_DATA=full`; or some photos of pets or bears."""
-    from fastai.data.transforms import get_image_files
+    """Download a full public set once, for COURSE_DATA=full; or so many photos of pets or bears.
 
+    COURSE_DATA=photos uses the photos.
+    """
     from utils.data import fetch, fetch_photos
 
     if photos is None:
         fetch(name)
         return
-    if name == "pets":
-        folder = fetch_photos(photos)
-    elif name == "bears":
-        from utils.lessons.ch02 import fetch_bears  # seconds to import
+    from fastai.data.transforms import get_image_files
 
-        folder = fetch_bears(photos)
-    else:
+    from utils.lessons.ch02 import fetch_bears
+
+    fetchers = {"pets": fetch_photos, "bears": fetch_bears}
+    if name not in fetchers:
         raise CourseError(f"--photos is for pets and bears, and {name} is neither.")
+    folder = fetchers[name](photos)
     count = len(get_image_files(folder))
     print(f"{count} photos are in {folder}: start with COURSE_DATA=photos.")
 
 
 @app.command("update")
 def update_course(
-    dry_run: Annotated[bool, typer.Option(help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, Option(help="Only say what would be done.")] = False,
 ) -> None:
     """Bring the newest version of the course; cells that you changed or added are kept.
 
@@ -309,8 +277,8 @@ def print_feedback(question: Question, feedback: Feedback) -> None:
 
 @app.command("check")
 def check_answer(
-    question: Annotated[str, typer.Argument(help="A question's id, such as intro-05.")],
-    answer: Annotated[str, typer.Argument(help="What you would answer.")],
+    question: Annotated[str, Argument(help="A question's id, such as intro-05.")],
+    answer: Annotated[str, Argument(help="What you would answer.")],
 ) -> None:
     """Judge an answer without keeping it."""
     try:
@@ -320,22 +288,30 @@ def check_answer(
     print_feedback(asked, asked.check(answer))
 
 
-def read_line(prompt: str) -> str | None:
-    """What is typed after `prompt`; None for Ctrl-D, Ctrl-C or q, which stop."""
+def read_line(prompt: str) -> str:
+    """What is typed after `prompt`; Ctrl-D, Ctrl-C or q end the command."""
     try:
         line = input(prompt)
     except (EOFError, KeyboardInterrupt):
-        return None
-    return None if line.strip().lower() == "q" else line
+        raise Exit from None
+    if line.strip().lower() == "q":
+        raise Exit
+    return line
+
+
+def open_journal() -> Journal:
+    """The learner's answers; says what there is to know about the file."""
+    journal = Journal()
+    for notice in journal.notices:
+        console.print(escape(notice), style="bold")
+    return journal
 
 
 @app.command("review")
 def ask_due() -> None:
     """Ask what is due for review, one question at a time. Ctrl-D or q stops; all is kept."""
-    bank, journal = load_bank(), Journal()
+    bank, journal = load_bank(), open_journal()
     due = schedule.due(journal, bank)
-    for notice in journal.notices:
-        console.print(escape(notice), style="bold")
     if not due:
         coming = schedule.next_due(journal, bank)
         console.print("Nothing is due." + (f" Next: {coming:%d %B %Y}." if coming else ""))
@@ -345,25 +321,21 @@ def ask_due() -> None:
         for place, option in enumerate(getattr(question, "options", []), start=1):
             console.print(f"  {place}. {escape(option.text)}")
         answer = read_line("> ")
-        if answer is None:
-            return
         feedback = question.check(answer)
         journal.record_answer(name, answer, feedback.outcome, feedback.score, source="terminal")
         schedule.record_review(journal, name, feedback.outcome)
         print_feedback(question, feedback)
-        if feedback.outcome == "blank":
-            continue
-        verdict = read_line("Enter: next, r: I was right, p: partly, w: I was wrong, q: stop > ")
-        if verdict is None:
-            return
-        if outcome := {"r": "right", "p": "partial", "w": "wrong"}.get(verdict.strip().lower()):
-            journal.overrule(name, outcome)
-            schedule.overrule_review(journal, name, outcome)
+        if feedback.outcome != "blank":
+            typed = read_line("Enter: next, r: I was right, p: partly, w: I was wrong, q: stop > ")
+            verdicts = {"r": "right", "p": "partial", "w": "wrong"}
+            if outcome := verdicts.get(typed.strip().lower()):
+                journal.overrule(name, outcome)
+                schedule.overrule_review(journal, name, outcome)
 
 
 @app.command("anki")
 def write_deck(
-    path: Annotated[Path, typer.Argument(help="The deck to write.")] = Path("whole-game.apkg"),
+    path: Annotated[Path, Argument(help="The deck to write.")] = Path("whole-game.apkg"),
 ) -> None:
     """Write the questions as a deck that Anki opens; a later deck updates an earlier one."""
     from utils.quiz.anki import write_apkg
@@ -375,10 +347,7 @@ def write_deck(
 @app.command("progress")
 def print_progress() -> None:
     """For each chapter: questions, answered, right, due."""
-    journal = Journal()
-    counts = schedule.progress(journal, load_bank())
-    for notice in journal.notices:
-        console.print(escape(notice), style="bold")
+    counts = schedule.progress(open_journal(), load_bank())
     columns = ("questions", "answered", *schedule.RATINGS, "due")
     rows = [[name, *(row[column] for column in columns)] for name, row in counts.items()]
     print_table(["chapter", *columns], rows)
@@ -390,25 +359,27 @@ TRAINING = (
     "There is no bear model on this computer yet. Training one now, as chapter 04 does: about a "
     "minute on two cores."
 )
-EXPORTED = """
-{folder} has the app, {count} files. Next, one of these (README.md there says how):
-  try it here     it has a requirements.txt of its own, without PyTorch
-  any container   docker build --tag app {folder}
-  Hugging Face    a new Space of the kind Docker takes the folder as it is
-  Binder          push it to a public git repository"""
 OfProject = Annotated[
-    Path | None,
-    typer.Option("--project", help="A project's folder (`course new`), in place of the bears."),
+    Path | None, Option("--project", help="A project's folder (`course new`), not the bears.")
 ]
 
 
-def bear_model() -> Path:
-    """The folder of the learner's bear model; where there is none yet, one is trained first."""
-    from utils.app import course_model
-    from utils.app.manifest import DeployError
+def notebook_and_model(folder: Path | None) -> tuple[Path, Path]:
+    """The notebook of an app and the folder of its model: of a project, or of the bears.
+
+    Where the learner has no bear model yet, one is trained first.
+    """
+    if folder:
+        project = Project.here(folder)
+        if not project.model.exists():
+            raise CourseError(
+                f"{project.name} has no model yet: run its project.ipynb down to the export."
+            )
+        return project.folder / APP, project.model
+    from utils.app import export
 
     with suppress(DeployError):
-        return course_model("bears")
+        return export.NOTEBOOK, course_model("bears")
     from utils.app.save import save_model
     from utils.bears import train_bears
     from utils.device import use_device
@@ -416,31 +387,15 @@ def bear_model() -> Path:
     use_device()
     course_home()  # which must be there to write to
     print(TRAINING, flush=True)
-    return save_model(train_bears(), model_folder("bears"), subject="a bear")
+    return export.NOTEBOOK, save_model(train_bears(), model_folder("bears"), subject="a bear")
 
 
-def notebook_and_model(folder: Path | None) -> tuple[Path, Path]:
-    """The notebook of an app and the folder of its model: of a project, or of the bears."""
-    if folder is None:
-        from utils.app.export import NOTEBOOK
-
-        return NOTEBOOK, bear_model()
-    from utils.project import APP, Project
-
-    project = Project.here(folder)
-    if not project.model.exists():
-        raise CourseError(
-            f"{project.name} has no model yet: run its project.ipynb down to the export."
-        )
-    return project.folder / APP, project.model
-
-
-@bear_app.callback()
+@bear_app.callback(invoke_without_command=True)
 def serve_app(
-    ctx: typer.Context,
+    ctx: Context,
     project: OfProject = None,
-    port: Annotated[int, typer.Option(help="Where on this computer.", min=1, max=65535)] = 8866,
-    browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
+    port: Annotated[int, Option(help="Where on this computer.", min=1, max=65535)] = 8866,
+    browser: Annotated[bool, Option(help="Open it in a browser.")] = True,
 ) -> None:
     """Serve the bear app, or a project's, on this computer (127.0.0.1); Ctrl-C stops it.
 
@@ -460,7 +415,7 @@ def serve_app(
 
 @bear_app.command("export")
 def export_folder(
-    folder: Annotated[Path, typer.Argument(help="A folder. Only an earlier export is replaced.")],
+    folder: Annotated[Path, Argument(help="A folder. Only an earlier export is replaced.")],
     project: OfProject = None,
 ) -> None:
     """Write the app as a folder that a hosting service takes, and say what to do next."""
@@ -468,13 +423,13 @@ def export_folder(
 
     notebook, model = notebook_and_model(project)
     files = export_app(folder, model, notebook)
-    print(EXPORTED.format(folder=quoted(folder), count=len(files)))
+    print(f"{folder} has the app, {len(files)} files. README.md there says how to run it here,")
+    print("in a container (docker build), on Hugging Face and on Binder.")
 
 
 @app.command("predict")
-def predict(files: Annotated[list[Path], typer.Argument(help="Pictures.")]) -> None:
+def predict(files: Annotated[list[Path], Argument(help="Pictures.")]) -> None:
     """Say what kind of bear each picture shows. Exits with 1 when a file is no picture."""
-    from utils.app import course_model
     from utils.app.predictor import Predictor
     from utils.images import ImageError
 
@@ -488,50 +443,34 @@ def predict(files: Annotated[list[Path], typer.Argument(help="Pictures.")]) -> N
             said, failed = str(error), True
         print(f"{printable(file)}: {said}")
     if failed:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 # -- a project of one's own ------------------------------------------------------------------------
 
 MADE = """
 {folder} has your project, with a checklist in its README.md. Next:
-  {open}
+  open it      project.ipynb in there: `python start.py` shows what is in notebooks/projects
+  elsewhere    {jupyter} lab {notebook}
   run it       Run → Run All Cells: it trains, shows what to clean, exports, and serves an app"""
 
 
 @app.command("new")
 def new(
-    name: Annotated[str, typer.Argument(help="What the project is to be called.")],
-    data: Annotated[Path, typer.Option(help="The folder with your pictures.")],
-    chapter: Annotated[
-        Literal["01", "02"],
-        typer.Option(
-            "--from",
-            help="How labels are found. 02: a folder for each kind, in train and valid if you have "
-            "divided them, or file names such as black_1.jpg; 01: cats and dogs named as the "
-            "public pets are.",
-        ),
-    ] = "02",
-    into: Annotated[
-        Path, typer.Option(help="Where to make it.", show_default="notebooks/projects")
-    ] = PROJECTS,
+    name: Annotated[str, Argument(help="What the project is to be called.")],
+    data: Annotated[Path, Option(help="The folder with your pictures.")],
+    into: Annotated[Path, Option(help="Where to make it.")] = PROJECTS,
 ) -> None:
     """Make a folder with your pictures and a notebook that runs on them as it is.
 
-    Your pictures are copied, so that cleaning never touches the originals.
+    Your pictures are copied, so that cleaning never touches the originals. Their labels are the
+    folders they are in, or their names without a number, as in black_1.jpg.
     """
-    from utils.project import NOTEBOOK, new_project
-
-    project = new_project(name, data, chapter, into)
+    project = new_project(name, data, into)
     project.check()
-    folder, notebook = project.folder, (project.folder / NOTEBOOK).resolve()
-    if notebook.is_relative_to(NOTEBOOKS):
-        folder = notebook.parent.relative_to(ROOT)
-        how = f"python start.py     and in JupyterLab open {notebook.relative_to(NOTEBOOKS)}"
-    else:  # JupyterLab shows what is below the folder it was started in: the course's is notebooks
-        jupyter = Path(sys.executable).with_name("jupyter")
-        how = f"type         {quoted(jupyter)} lab {quoted(notebook)}"
-    print(MADE.format(folder=folder, open=how))
+    jupyter, notebook = Path(sys.executable).with_name("jupyter"), project.folder / NOTEBOOK
+    words = {"jupyter": quoted(jupyter), "notebook": quoted(notebook.resolve())}
+    print(MADE.format(folder=project.folder, **words))
 
 
 if __name__ == "__main__":

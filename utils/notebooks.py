@@ -24,8 +24,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from utils import WIDGET_VIEW
-from utils.checks import ExpectationError, figures_beside
-from utils.common import beside, write_whole
+from utils.checks import figures_beside
+from utils.common import CourseError, beside, write_whole
 from utils.paths import path_with_course
 
 CELL_SECONDS = 1800  # the longest a single cell may take, on `full` without a GPU
@@ -182,7 +182,7 @@ def _execute(
                 client.execute(env=os.environ | own | env)
         except CellExecutionError as failed:
             error = f"{failed.ename}: {failed.evalue}".strip().removesuffix(":")
-        except ExpectationError as failed:
+        except CourseError as failed:
             error = str(failed)
         except DeadKernelError:
             error = "The kernel died; the machine may have run out of memory."

@@ -20,13 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
 NOTEBOOKS = ROOT / "notebooks"
 PROJECTS = NOTEBOOKS / "projects"  # the learner's own, where JupyterLab shows them; not in git
-
-
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-
-
-class FolderError(CourseError):
-    """A folder of the learner's that cannot be made or written to."""
 
 
 def _own_folder(variable: str, default: str, to_write: bool) -> Path:
@@ -42,7 +36,7 @@ def _own_folder(variable: str, default: str, to_write: bool) -> Path:
             raise PermissionError(errno.EACCES, "it is read-only")
     except (OSError, RuntimeError) as error:  # the latter: a `~somebody` whom nobody knows
         reason = getattr(error, "strerror", None) or error
-        raise FolderError(
+        raise CourseError(
             f"The folder {named} cannot be used ({reason}): set {variable} to a folder that can be "
             "written to."
         ) from error
@@ -52,7 +46,7 @@ def _own_folder(variable: str, default: str, to_write: bool) -> Path:
 def course_home(to_write: bool = True) -> Path:
     """What must never be lost (the learner's answers); `COURSE_HOME` moves it.
 
-    Raises `FolderError` when it cannot be made or, unless it is only to be read, written to.
+    Raises `CourseError` when it cannot be made or, unless it is only to be read, written to.
     """
     default = platformdirs.user_data_dir("whole-game", appauthor=False)
     return _own_folder("COURSE_HOME", default, to_write)
@@ -66,7 +60,7 @@ def course_cache() -> Path:
     default = platformdirs.user_cache_dir("whole-game", appauthor=False)
     try:
         return _own_folder("COURSE_CACHE", default, to_write=True)
-    except FolderError as error:
+    except CourseError as error:
         return Path(_temporary_cache(str(error)).name)
 
 

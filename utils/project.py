@@ -25,28 +25,23 @@ LONGEST = 60  # letters in a name: systems take 255 bytes, and a letter can have
 STEPS = 1500  # pictures shown to the network in all, about: what 02's bears need
 
 
-class ProjectError(CourseError):
-    """A project that cannot be made or used; the sentence says what to type."""
-
-
 @dataclass(frozen=True)
 class Project:
     """A learner's project: where its parts are, and what is known of its pictures."""
 
     name: str
-    chapter: str
     source: str  # the folder its pictures were copied from
     folder: Path
 
     @classmethod
     def here(cls, folder: Path | str = ".") -> "Project":
-        """The project in `folder`. Raises `ProjectError` where there is none."""
+        """The project in `folder`. Raises `CourseError` where there is none."""
         folder = Path(folder).resolve()
         try:
             settings = json.loads((folder / SETTINGS).read_text("utf-8"))
-            return cls(settings["name"], settings["chapter"], settings["source"], folder)
+            return cls(settings["name"], settings["source"], folder)
         except (OSError, ValueError, KeyError) as error:
-            raise ProjectError(
+            raise CourseError(
                 f"{folder.name} is no project (its {SETTINGS} is missing or damaged): make one "
                 "with `course new NAME --data FOLDER`, and open the notebook in it."
             ) from error
@@ -68,11 +63,11 @@ class Project:
         labels = (file.parent.name for file in get_image_files(self.pictures / part))
         return dict(sorted(Counter(labels).items()))
 
-    def batch_size(self, wanted: int = 16) -> int:
-        """`wanted`, or fewer where there are fewer pictures to learn from."""
+    def batch_size(self) -> int:
+        """16, or fewer where there are fewer pictures to learn from."""
         from utils.splits import fitting_batch
 
-        return fitting_batch(wanted, sum(self.counts("train").values()))
+        return fitting_batch(16, sum(self.counts("train").values()))
 
     @property
     def epochs(self) -> int:
@@ -106,78 +101,56 @@ class Project:
         return process
 
 
-def label_of(file: Path, chapter: str, folders: tuple[str, ...]) -> str:
-    """The label of a picture in these folders, found as a chapter finds it; "" for none."""
-    if chapter == "01":  # as the public pets are named
-        return "cat" if file.name[0].isupper() else "dog"
-    if chapter == "02":
-        return folders[0] if folders else ""
-    return re.sub(r"[\W_]*\d+$", "", file.stem)  # `Maine_Coon_12.jpg` is a `Maine_Coon`
-
-
-def new_project(name: str, data: Path, chapter: str = "02", into: Path = PROJECTS) -> Project:
+def new_project(name: str, data: Path, into: Path = PROJECTS) -> Project:
     """Make a folder `name` in `into`, with copies of the usable pictures in `data`.
 
-    Labels are found as `chapter` finds them. 01: cats and dogs, by the first letter; 02: class
-    folders, and where there are not at least two, file names without their number.
-    Prints what was left out, and how the folders were understood. Raises `ProjectError` or
-    `DataError`, and leaves nothing behind, for a name that is no folder's or is taken, and for a
-    folder without pictures of two kinds to learn from and to judge by.
+    Labels are the class folders; where there are not at least two, file names without their number.
+    Prints what was left out, and how the folders were understood. Raises `CourseError`, and leaves
+    nothing behind, for a name that is no folder's or is taken, and for a folder without pictures of
+    two kinds to learn from and to judge by.
     """
     from utils.images import check_images
     from utils.splits import divide, read_folders
 
     if not re.fullmatch(rf"\w[\w -]{{,{LONGEST - 1}}}", name):
-        raise ProjectError(
+        raise CourseError(
             f"{name[:LONGEST]!r} is no name for a folder: use up to {LONGEST} letters, digits, - "
             "and _, as in my-birds."
         )
     folder, data = into / name, data.expanduser().resolve()
     if folder.exists():
-        raise ProjectError(f"There is a project {name} already ({folder}): choose another name.")
+        raise CourseError(f"There is a project {name} already ({folder}): choose another name.")
     if not data.is_dir():
-        raise ProjectError(f"There is no folder {data}: give --data the folder of your pictures.")
+        raise CourseError(f"There is no folder {data}: give --data the folder of your pictures.")
     report = check_images(data)
     if not report.usable:
-        raise ProjectError(f"There are no usable pictures in {data}: give --data another folder.")
+        raise CourseError(f"There are no usable pictures in {data}: give --data another folder.")
     places, found = read_folders(data, report.usable)
-    for way in ["01"] if chapter == "01" else ["02", "by name"]:
-        labels = {file: label_of(file, way, place.folders) for file, place in places.items()}
-        labels = {file: label for file, label in labels.items() if label}
-        if len(set(labels.values())) > 1:
-            break
-    else:
-        raise ProjectError(
+    labels = {file: place.folders[0] for file, place in places.items() if place.folders}
+    if len({*labels.values()}) < 2:  # `Maine_Coon_12.jpg` is a `Maine_Coon`
+        labels = {file: re.sub(r"[\W_]*\d+$", "", file.stem) for file in places}
+    if len({*labels.values()} - {""}) < 2:
+        raise CourseError(
             f"{data.name} has pictures of one kind only, and a classifier needs two: give a folder "
             "for each kind (bears/black/…, bears/grizzly/…), or file names that begin with the "
             "kind and end in a number (black_1.jpg, grizzly_1.jpg)."
         )
+    labels = {file: label for file, label in labels.items() if label}
     parts, notes, _ = divide(labels, places)
     print(report, *found, *notes, sep="\n")
     if unlabelled := len(report.usable) - len(labels):
         print(f"  {unlabelled} are in no class folder, so they have no label and are left out.")
-    try:
-        with made_whole(folder) as unfinished:
-            unfinished.mkdir()
-            for file in STARTER.iterdir():
-                text = file.read_text("utf-8").replace("{name}", name)
-                (unfinished / file.name).write_text(text, "utf-8")
-            settings = {"name": name, "chapter": chapter, "source": str(data)}
-            (unfinished / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
-            for file, part in sorted(parts.items()):
-                target = unfinished / "pictures" / part / labels[file] / file.name
-                while target.exists():  # the same name in two folders below the class folder
-                    target = target.with_stem(f"{target.stem}_")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
-    except OSError as error:
-        raise ProjectError(
-            f"The project could not be written to {into} ({error.strerror or error}): make room "
-            "there, or name another place with --into."
-        ) from error
-    return Project(name, chapter, str(data), folder)
-
-
-def projects(into: Path = PROJECTS) -> list[Path]:
-    """The notebooks of the learner's projects, by name."""
-    return sorted(path.parent / NOTEBOOK for path in into.glob(f"*/{SETTINGS}"))
+    with made_whole(folder) as unfinished:
+        unfinished.mkdir()
+        for file in STARTER.iterdir():
+            text = file.read_text("utf-8").replace("{name}", name)
+            (unfinished / file.name).write_text(text, "utf-8")
+        settings = {"name": name, "source": str(data)}
+        (unfinished / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
+        for file, part in sorted(parts.items()):
+            target = unfinished / "pictures" / part / labels[file] / file.name
+            while target.exists():  # the same name in two folders below the class folder
+                target = target.with_stem(f"{target.stem}_")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    return Project(name, str(data), folder)
