@@ -187,7 +187,7 @@ def full_disk(folder):
                 getattr(pictures, do)()
                 done = True
             except CleanerError as error:
-                assert "no room left" in str(error), error
+                assert "No space left" in str(error), error
                 done = False
             filler.unlink()
             pictures = PictureFolder(root)
@@ -205,10 +205,10 @@ def read_only(folder):
     before, choices = on_disk(root), pictures.journal().choices
     make_set(untouched)
     remount(folder, "ro")
-    refused(pictures.apply, "read-only")
-    refused(lambda: pictures.choose("grizzly/0.jpg", "keep"), "read-only")
+    refused(pictures.apply, "Read-only")
+    refused(lambda: pictures.choose("grizzly/0.jpg", "keep"), "Read-only")
     assert PictureFolder(root).journal().choices == choices  # it can still be looked at
-    refused(lambda: PictureFolder(untouched).choose("black/a.jpg", "keep"), "read-only")
+    refused(lambda: PictureFolder(untouched).choose("black/a.jpg", "keep"), "Read-only")
     remount(folder, "rw")
     assert on_disk(root) == before and not cleaning(untouched).exists()
     assert len(pictures.apply()) == 4
@@ -222,7 +222,7 @@ def read_only_inside(folder):
     black = root / "black"
     subprocess.run(["mount", "--bind", black, black], check=True)
     remount(black, "ro")
-    refused(pictures.apply, "clean a copy")  # the mount makes it another disk as well
+    refused(pictures.apply, "set on one disk")  # the mount makes it another disk as well
     subprocess.run(["umount", black], check=True)
     assert on_disk(root) == before and len(pictures.apply()) == 4
 
@@ -235,7 +235,7 @@ def other_disk(folder):
         (root / "black" / f"{name}.jpg").write_bytes(name.encode())
     pictures, before = PictureFolder(root), on_disk(root)
     pictures.choose("black/a.jpg", "discard")
-    refused(pictures.apply, "different disks")
+    refused(pictures.apply, "set on one disk")
     assert on_disk(root) == before and pictures.journal().choices
     pictures.choose("black/a.jpg", "relabel", "teddy", new=True)
     assert len(pictures.apply()) == 1

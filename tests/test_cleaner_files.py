@@ -365,7 +365,7 @@ def test_refuses_choices_that_make_no_sense(root, tmp_path):
             pictures.choose(files, action, label)
     for label in ("../teddy", "", ".hidden", "a/b", "Teddy"):
         with pytest.raises(
-            CleanerError, match=r"cannot be the name of a folder|none of the labels"
+            CleanerError, match=r"none of the labels .* needs new_label=True, and must be a name"
         ):
             pictures.choose("black/a.jpg", "relabel", label, new=True)
     assert pictures.journal().choices == {} and pictures.plan() == pictures.apply() == []

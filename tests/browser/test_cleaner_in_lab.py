@@ -99,21 +99,21 @@ def test_by_keyboard_with_a_restart_and_by_mouse(
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     open_notebook(page, lab, NOTEBOOK)
     widget = run(page)
-    place, status = widget.get_by_text(re.compile("page . of")), widget.get_by_role("status")
-    expect(place).to_have_text("Pictures 1 to 24 of 30 · page 1 of 2")
+    place, status = widget.get_by_text(re.compile("Page . of")), widget.get_by_role("status")
+    expect(place).to_have_text("Page 1 of 2 · 30 pictures")
     tab_to(page, widget.locator("[role=option][tabindex='0']"))
     page.keyboard.press("PageDown")
-    expect(place).to_have_text("Pictures 25 to 30 of 30 · page 2 of 2")
+    expect(place).to_have_text("Page 2 of 2 · 30 pictures")
     choose_in(page, widget, "Label", "black")
     expect(pictures(widget)).to_have_count(10)
     go_to_picture(page, widget, "black/black_1.jpg")
     page.keyboard.press("Shift+ArrowRight")
     expect(widget.locator("[aria-selected=true]")).to_have_count(2)
     page.keyboard.press("d")
-    expect(status).to_have_text("2 pictures: discard.")
+    expect(status).to_have_text("Chosen for 2: discard")
     go_to_picture(page, widget, "black/black_7.jpg")
     page.keyboard.press("3")
-    expect(status).to_have_text("1 picture: relabel to teddy.")
+    expect(status).to_have_text("Chosen for 1: relabel teddy")
     choose_in(page, widget, "Label", "grizzly")
     expect(widget.get_by_text("no picture", exact=True)).to_be_visible()
     go_to_picture(page, widget, "grizzly/grizzly_4.jpg")
@@ -122,7 +122,7 @@ def test_by_keyboard_with_a_restart_and_by_mouse(
     choose_in(page, widget, "Label", "black")
     expect(widget.locator(".wgc-choice")).to_have_count(3)
     assert choices(widget) == CHOICES
-    expect(widget.get_by_role("heading")).to_have_text("About to happen: 3 changes")
+    expect(widget.get_by_role("heading")).to_have_text("Changes about to happen: 3")
     shot("cleaner_light")
 
     # what is stored is a sentence; Ctrl-S, which means nothing to the widget, is JupyterLab's
@@ -139,12 +139,12 @@ def test_by_keyboard_with_a_restart_and_by_mouse(
     expect(page.locator(".wgc").get_by_role("alert")).to_contain_text("kernel was restarted")
     wait_for_kernel(page)
     widget = run(page)
-    choose_in(page, widget, "Show", "chosen")
+    choose_in(page, widget, "Show", "my choices")
     expect(pictures(widget)).to_have_count(4)
     assert choices(widget) == CHOICES | {"grizzly/grizzly_4.jpg": "keep"}
     assert on_disk(lab) == files
 
-    press(page, widget, "Apply", "Applied: 1 relabelled and 2 discarded.")
+    press(page, widget, "Apply", "Applied: discard 2, relabel 1.")
     applied = files - GONE - MOVED | {"teddy/black_7.jpg"}
     assert on_disk(lab) == applied
     press(page, widget, "Undo", "Undone")
@@ -160,7 +160,7 @@ def test_by_keyboard_with_a_restart_and_by_mouse(
 
     # by mouse
     show = widget.get_by_role("combobox", name="Show", exact=True)
-    show.select_option("duplicates")
+    show.select_option("copies and their originals")
     copy = re.compile("the same as (teddy/teddy_2|black/black_5).jpg")
     expect(widget.locator(".wgc-remark", has_text=copy)).to_have_count(1)
     show.select_option("")
@@ -172,7 +172,7 @@ def test_by_keyboard_with_a_restart_and_by_mouse(
     options.nth(2).click()
     expect(widget.get_by_text("3 selected:")).to_be_visible()
     widget.get_by_role("button", name="2 grizzly").click()
-    expect(widget.get_by_role("status")).to_have_text("3 pictures: relabel to grizzly.")
+    expect(widget.get_by_role("status")).to_have_text("Chosen for 3: relabel grizzly")
     expect(widget.locator(".wgc-name", has_text=HOSTILE)).to_have_count(3)
     assert not dialogs
     shot("cleaner_dark")

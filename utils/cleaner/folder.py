@@ -5,7 +5,6 @@ written whole. Before the first picture moves, the journal says what is being do
 that it is done. Whoever opens the set after a kill finds that, and takes the moves back.
 """
 
-import errno
 import json
 import os
 import re
@@ -60,12 +59,11 @@ class Change:
         """What was chosen, in words."""
         return f"relabel to {self.new_label}" if self.action == "relabel" else self.action
 
-    @property
-    def sentence(self) -> str:
-        """What will happen, in words."""
-        if self.action == "discard":
-            return printable(f"{self.file}: discard ({self.label}), moves to trash/{self.to}")
-        return printable(f"{self.file}: relabel {self.label} → {self.new_label}, becomes {self.to}")
+    def __repr__(self) -> str:
+        """What will happen, in words, or why it will not."""
+        trash = "trash/" if self.action == "discard" else ""
+        moves = f"{self.file}: {self.choice}, moves to {trash}{self.to}"
+        return self.problem or printable(moves)
 
 
 @dataclass
@@ -152,11 +150,9 @@ class PictureFolder:
                         f"There is no picture {printable(file)} in {printable(self.root.name)}:"
                         " give its name as the table of the cleaner has it."
                     )
-                change = Change(file, "keep", labels[file])
-                if action != "keep" and new_label != labels[file]:
-                    content = content_of(self.root / file)
-                    change = Change(file, action, labels[file], new_label, content)
-                journal.choices[file] = change
+                what = "keep" if new_label == labels[file] else action
+                content = content_of(self.root / file)
+                journal.choices[file] = Change(file, what, labels[file], new_label, content)
             journal.write(self.path)
 
     def forget(self, files: Files) -> None:
@@ -219,26 +215,26 @@ class PictureFolder:
             folders += [f"{within}{entry.name}/" for entry in below]
             *above, label = within.split("/")[:-1] or [""]
             split = split_of(above[0]) or None if above else None
-            files = []
-            for entry in entries if label else ():
-                is_file = entry.is_file()  # a link may point nowhere; a pipe is left alone
-                if Path(entry.name).suffix.lower() in SUFFIXES and (is_file or entry.is_symlink()):
-                    stat = entry.stat(follow_symlinks=is_file)
-                    state = stat.st_mtime_ns, stat.st_size
-                    files.append(Picture(within + entry.name, split, label, state))
-            pictures += files
-            if files or (label and not below and not split_of(label)):
+            # a link may point nowhere; a pipe is left alone
+            files = [entry for entry in entries if entry.is_symlink() or entry.is_file()]
+            files = [file for file in files if Path(file.name).suffix.lower() in SUFFIXES]
+            for file in files if label else ():
+                stat = file.stat(follow_symlinks=False)
+                state = stat.st_mtime_ns, stat.st_size
+                pictures.append(Picture(within + file.name, split, label, state))
+            if label and (files or not (below or split_of(label))):
                 labels.add(label)
         return sorted(pictures, key=lambda picture: picture.file), sorted(labels)
 
     def _check_label(self, label: str, new: bool) -> None:
         labels = self.labels()
         alike = [known for known in labels if folded(known) == folded(label)]
-        if label not in labels and (alike or not new):
-            known = listed(alike or labels, most=50)
-            raise CleanerError(f"{label!r} is none of the labels ({known}).")
-        if not label or label.startswith(".") or re.search(r"[/\\\0]", label):
-            raise CleanerError(f"{label!r} cannot be the name of a folder: choose another label.")
+        possible = new and not alike and not re.search(r"^$|^\.|[/\\\0]", label)
+        if label not in labels and not possible:
+            raise CleanerError(
+                f"{label!r} is none of the labels ({listed(alike or labels, most=50)}). A new one"
+                " needs new_label=True, and must be a name that a folder can have."
+            )
 
     def _free(self, change: Change, taken: dict[Path, set[str]]) -> str:
         """Its new name, which no file has and none in `taken`, also where case is ignored."""
@@ -274,9 +270,8 @@ class PictureFolder:
 
     def _carry_out(self, did: str, journal: Journal) -> list[Change]:
         """Apply or redo the last step of `undone`, or undo the last one of `done`."""
-        origin, goal = journal.undone, journal.done
-        if did == "undo":
-            origin, goal = goal, origin
+        stacks = journal.undone, journal.done
+        origin, goal = reversed(stacks) if did == "undo" else stacks
         if not origin:
             raise CleanerError(f"There is nothing to {did}.")
         changes = origin[-1]
@@ -303,14 +298,8 @@ class PictureFolder:
                 self._remove_empty(changes)
             journal.doing = ""
             journal.write(self.path)
-        except BaseException as error:
-            try:
-                self._take_back()
-            except OSError as obstacle:
-                raise CleanerError(
-                    f"This stopped half way and cannot be taken back now ({obstacle}). Nothing is"
-                    " lost: mend that and open the set again, and it will be as before."
-                ) from error
+        except BaseException:
+            self._take_back()
             raise
         return changes
 
@@ -320,15 +309,20 @@ class PictureFolder:
         if not journal.doing:
             return journal
         changes = (journal.done if journal.doing == "undo" else journal.undone)[-1]
-        for source, target, content in self._moves(changes, journal.doing):
-            if content_of(target) == content != content_of(source):
-                move(target, source)
-        if journal.doing != "undo":
+        try:
+            for source, target, content in self._moves(changes, journal.doing):
+                if content_of(target) == content != content_of(source):
+                    move(target, source)
             self._remove_empty(changes)
-        if journal.doing == "apply":
-            journal.undone.pop()
-        journal.doing = ""
-        journal.write(self.path)
+            if journal.doing == "apply":
+                journal.undone.pop()
+            journal.doing = ""
+            journal.write(self.path)
+        except OSError as error:
+            raise CleanerError(
+                f"This stopped half way and cannot be taken back now ({error}). Nothing is lost:"
+                " mend that and open the set again, and it will be as before."
+            ) from error
         return journal
 
     def _remove_empty(self, changes: list[Change]) -> None:
@@ -352,10 +346,13 @@ def content_of(path: Path) -> str | None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename a file; raises `FileExistsError` for a name that is taken, on every system."""
+    """Rename a file; raises `CleanerError` for a name that is taken, on every system."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(target):  # the lock keeps other kernels out, not other programs
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        raise CleanerError(
+            f"{printable(target)} is taken by another file now. Move that file away and open the"
+            " set again."
+        )
     source.rename(target)
 
 
@@ -370,16 +367,6 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-READ_ONLY = "is read-only, or its folder is: make that writable, or clean a copy of the set"
-FULL = "has no room left on its disk: free some space and try again"
-WHY = {
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), READ_ONLY),
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), FULL),
-    errno.EXDEV: "and the trash beside the set are on different disks: clean a copy of the set",
-    errno.EEXIST: "is taken by another file now. Move that file away and open the set again",
-}
-
-
 @contextmanager
 def refusals(where: Path) -> Iterator[None]:
     """Make a sentence of what the system refuses; `where` is what was worked on."""
@@ -391,8 +378,8 @@ def refusals(where: Path) -> Iterator[None]:
             " or stop it and try again."
         ) from error
     except OSError as error:
-        why = WHY.get(
-            error.errno or 0, f"cannot be used ({error.strerror}): mend that and try again"
-        )
-        name = printable(error.filename or where)
-        raise CleanerError(f"Nothing was changed: {name} {why}.") from error
+        raise CleanerError(
+            f"Nothing was changed: {printable(error.filename or where)} cannot be used"
+            f" ({error.strerror}). Make it writable, or room on its disk, and try again; or clean"
+            " a copy of the set on one disk."
+        ) from error

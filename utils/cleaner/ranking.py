@@ -4,8 +4,9 @@ The loss is the opinion of a learner that was trained on the very labels in ques
 of a label is out-of-fold: each picture is judged by a classifier that has not seen it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from fastai.learner import Learner
 from fastai.torch_core import default_device
 from fastprogress import progress_bar
 from PIL import Image
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -28,18 +27,18 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from utils.cleaner.folder import CleanerError
+from utils.cleaner.thumbs import MANY
 from utils.models import efficientnet_lite0
 
 FOLDS, SEED = 5, 0
 BILINEAR = Image.Resampling.BILINEAR
 SIZE = 160  # pixels, the side of the squares that features are taken from
 BATCH = 32
-MANY = 1000  # pictures; from here on a progress bar is shown
-# Two pictures are nearly the same when at most so many of the 256 bits of their hashes differ.
+# Two pictures are nearly the same when at most NEAR of the 256 signs of their hashes differ.
 # Measured: two different pictures differ in at least 72 (bears), 80 (pets) or 96 (113 photos); of
 # copies made smaller, encoded again or 1.2 times as bright, none in more than 32; of copies with
 # 2 % cut off each side, none in more than 60; with 4 %, half of them in more than 56 to 62.
-NEAR = 60
+HASH, NEAR = 256, 60
 # C of the logistic regression. From 0.001 to 0.1 the order changes little; larger is worse on drawn
 # cats and dogs, where it learns single pictures by heart.
 STRENGTH = 0.01
@@ -71,10 +70,8 @@ def opinion(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
 
     `probabilities` has a row per picture, empty where nothing is known, and a column per label.
     """
-    table = pd.DataFrame(
-        {"prediction": None, "confidence": np.nan, "loss": np.nan}, range(len(labels))
-    )
-    table["prediction"] = table["prediction"].astype(object)
+    blank = {"prediction": None, "confidence": np.nan, "loss": np.nan}
+    table = pd.DataFrame(blank, range(len(labels))).astype({"prediction": object})
     known = probabilities.notna().any(axis=1).to_numpy()
     if known.any():
         p, names = probabilities[known].to_numpy(), probabilities.columns
@@ -86,7 +83,8 @@ def opinion(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def features(thumbnails: Sequence[bytes]) -> np.ndarray:
+@lru_cache(1)  # another cleaner of the same pictures asks again
+def features(thumbnails: tuple[bytes, ...]) -> np.ndarray:
     """1,280 numbers for each picture (a row), from the body that comes with the course.
 
     The body is the plain pretrained one, also where a fine-tuned one is at hand: that one has been
@@ -152,26 +150,27 @@ def judge(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def alike(hashes: Sequence[bytes]) -> list[np.ndarray]:
-    """For each picture, the places of those whose hashes are near its own, itself included."""
-    if not hashes:
-        return []
-    bits = np.unpackbits(np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), -1), axis=1)
-    signs = bits.astype(np.float32) * 2 - 1  # the product of two rows: equal bits less unequal
-    closest = bits.shape[1] - 2 * NEAR
+def alike(hashes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """For each picture, the places of those whose hashes are near its own, itself included.
+
+    A hash of zeros is near none.
+    """
+    signs = np.array(hashes, np.float32).reshape(len(hashes), HASH)
+    # the product of two rows: equal signs less unequal
     blocks = (signs[start : start + 500] @ signs.T for start in range(0, len(signs), 500))
-    return [np.flatnonzero(row >= closest) for block in blocks for row in block]
+    return [np.flatnonzero(row >= HASH - 2 * NEAR) for block in blocks for row in block]
 
 
 def families(near: Sequence[np.ndarray]) -> np.ndarray:
     """A number per picture, the same for all that are near each other, directly or by others."""
-    rows = np.repeat(np.arange(len(near)), [len(places) for places in near])
-    columns = np.concatenate([*near, np.array([], int)])
-    links = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(near), len(near)))
-    return connected_components(links, directed=False)[1]
+    found = np.arange(len(near))
+    for places in near:
+        if len(places) > 1:
+            found[np.isin(found, found[places])] = found[places].min()
+    return found
 
 
-def copies(near: Sequence[np.ndarray], order: Sequence[int]) -> dict[int, int]:
+def copies(near: Sequence[np.ndarray], order: Iterable[int]) -> dict[int, int]:
     """Which picture is a copy of which (copy → original); of several, the first in `order` stays.
 
     A copy of a copy that is not near the original itself is left alone.

@@ -3,7 +3,8 @@
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -16,53 +17,44 @@ from utils.cleaner.folder import Picture
 from utils.images import ImageError, decode, opened
 
 SIDE = 160  # pixels, the longer side of a thumbnail
-HASH_SIDE = 16  # a hash of 256 bits; see `ranking.NEAR`
-BATCH = 32  # pictures between two steps of the progress bar
+HASH_SIDE = 16  # of hashes with 256 numbers; see `ranking.NEAR`
+MANY = 1000  # pictures; from here on a progress bar is shown
 
 
 @dataclass(frozen=True)
 class Look:
-    """What opening a picture brought. `problem` is a sentence, or None for a usable picture."""
+    """What opening a picture brought; of a file that is no usable picture only the `problem`."""
 
-    problem: str | None
-    digest: bytes  # of the file's content
-    size: int = 0  # of the file, in bytes
+    problem: str | None  # a sentence
+    content: bytes | None = None  # a digest of the file
     pixels: int = 0
-    hash: bytes = b""  # perceptual (imagehash.phash): pictures that look alike differ in few bits
+    # perceptual: 256 times 1 or -1, of which few differ when two pictures look alike
+    hash: np.ndarray = field(default_factory=lambda: np.zeros(HASH_SIDE**2))
     jpeg: bytes = b""  # the thumbnail
-
-
-_known: dict[tuple, Look] = {}  # in this process, by file and its time and size
 
 
 def looks_at(root: Path, pictures: Sequence[Picture]) -> list[Look]:
     """A look at each picture of the set at `root`; those not seen yet as they are are opened."""
-    keys = [(root, picture.file, picture.state) for picture in pictures]
-    new = [key for key in keys if key not in _known]
-    starts = range(0, len(new), BATCH)
+    paths, states = [root / picture.file for picture in pictures], [p.state for p in pictures]
     with warnings.catch_warnings(), ThreadPoolExecutor(2) as pool:  # Pillow decodes without the GIL
         warnings.simplefilter("ignore")  # what Pillow warns of is judged in `utils.images`
-        for start in progress_bar(starts, leave=False) if len(starts) > BATCH else starts:
-            batch = new[start : start + BATCH]
-            paths = (root / file for root, file, _ in batch)
-            _known.update(zip(batch, pool.map(look_at, paths), strict=True))
-    return [_known[key] for key in keys]
+        looks = pool.map(look_at, paths, states)
+        many = len(paths) > MANY
+        return list(progress_bar(looks, total=len(paths), leave=False) if many else looks)
 
 
-def look_at(path: Path) -> Look:
-    """Open a picture as if hostile."""
-    digest = blake2b(digest_size=16)
+@cache
+def look_at(path: Path, state: tuple[int, int]) -> Look:
+    """Open a picture as if hostile, once; `state` tells whether it is still the same file."""
     try:
-        with opened(path) as image, path.open("rb") as stream:
-            while chunk := stream.read(2**20):
-                digest.update(chunk)
-            size, pixels = stream.tell(), image.width * image.height
+        with opened(path) as image:
+            content = blake2b(path.read_bytes(), digest_size=16).digest()
+            pixels = image.width * image.height
             picture = decode(image, at_least=SIDE)
     except ImageError as error:
-        return Look(str(error), digest.digest())
-    bits = imagehash.phash(picture, hash_size=HASH_SIDE).hash
+        return Look(str(error))
+    bits = imagehash.phash(picture, hash_size=HASH_SIDE).hash.ravel()
     picture.thumbnail((SIDE, SIDE))
     small = BytesIO()
     picture.save(small, "JPEG", quality=80)
-    hash = np.packbits(bits).tobytes()
-    return Look(None, digest.digest(), size, pixels, hash, small.getvalue())
+    return Look(None, content, pixels, np.where(bits, 1, -1), small.getvalue())
