@@ -146,7 +146,7 @@ def test_as_a_person_types_it(how, name):
         assert re.search(expected, everything), everything
 
 
-def test_several_chapters_end_in_a_table_and_their_json_is_a_line_each(monkeypatch, tmp_path):
+def test_several_chapters_end_in_a_table_and_their_json_is_a_list(monkeypatch, tmp_path):
     figure = {"name": "error", "value": 0.5, "at_least": None, "at_most": 0.4, "ok": False}
     stopped = "cell 3 stopped"
 
@@ -160,8 +160,8 @@ def test_several_chapters_end_in_a_table_and_their_json_is_a_line_each(monkeypat
     assert said.status == 1 and stopped in said.errors and "its sentence" in said.errors
     assert re.search(r"01_pet_classifier +12 +1\.2 +0 of 1 +stopped", said.out)
     assert re.search(rf"all +{12.3 * len(chapters()):.0f}\b", said.out)
-    lines = course("run", "00", "02", "--device", "cpu", "--json").out.splitlines()
-    assert [json.loads(line)["notebook"][:2] for line in lines] == ["00", "02"]
+    runs = json.loads(course("run", "00", "02", "--device", "cpu", "--json").out)
+    assert [run["notebook"][:2] for run in runs] == ["00", "02"]
     assert "course run 01" in course("run").errors
 
 

@@ -63,15 +63,18 @@ def test_class_folders_are_copied_and_the_originals_left_alone(birds, tmp_path, 
 
 
 @pytest.mark.parametrize("folder", ["", "images", "images/train"])
-def test_labels_from_file_names(tmp_path, folder):
+@pytest.mark.parametrize(
+    ("pets", "labels"), [(False, {"Maine_Coon": 2, "pug": 1}), (True, {"cat": 2, "dog": 1})]
+)
+def test_labels_from_file_names(tmp_path, pets, labels, folder):
     for name in ("Maine_Coon_1.jpg", "Maine_Coon_12.jpg", "pug_3.png"):
         picture(tmp_path / "data" / folder / name)
     if folder.endswith("train"):
         (tmp_path / "data" / "images" / "val").mkdir()
         for file in (tmp_path / "data" / folder).glob("*_12.*"):
             file.rename(tmp_path / "data" / "images" / "val" / file.name)
-    project = new_project("pets", tmp_path / "data", tmp_path / "p")
-    assert project.counts() == {"Maine_Coon": 2, "pug": 1}
+    project = new_project("pets", tmp_path / "data", tmp_path / "p", pets)
+    assert project.counts() == labels
     assert sum(project.counts("valid").values()) == 1
     assert project.batch_size() == 2
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -128,7 +128,9 @@ def run_chapters(
     device: Annotated[str | None, Option(help="auto, cpu or cuda.")] = None,
     data: Annotated[str | None, Option(help="sample, full, or a folder of your own.")] = None,
     seed_shift: Annotated[int, Option(help="Move every seed by so many thousands.", min=0)] = 0,
-    as_json: Annotated[bool, Option("--json", help="Print JSON, a line for each run.")] = False,
+    as_json: Annotated[
+        bool, Option("--json", help="Print JSON: of one chapter, or a list.")
+    ] = False,
 ) -> None:
     """Run copies of chapters from top to bottom, and check every figure they promise.
 
@@ -142,7 +144,7 @@ def run_chapters(
     from utils.notebooks import run_chapter
 
     device, data = pick_device(device), resolve_source(data)
-    rows, complaints, seconds = [], [], 0.0
+    rows, told, complaints, seconds = [], [], [], 0.0
     for path in paths:
         with running:
             run = run_chapter(path, device, data, show_cell, seed_shift)
@@ -152,15 +154,16 @@ def run_chapters(
             record_seconds(path.stem, run.seconds)
             if data in ("sample", "full"):
                 complaints += [f"{path.stem}: {complaint}" for complaint in run.complaints]
-        if as_json:
-            print(json.dumps(run.as_dict()))
-        else:
+        told.append(run.as_dict())
+        if not as_json:
             print_run(run)
         good = f"{sum(row['ok'] for row in run.expectations)} of {len(run.expectations)}"
         stopped = "stopped" if run.failure else ""
         rows.append([run.notebook, f"{run.seconds:.0f}", f"{run.peak_gib:.1f}", good, stopped])
         seconds += run.seconds
-    if len(rows) > 1 and not as_json:
+    if as_json:
+        print(json.dumps(told if every or len(told) > 1 else told[0], indent=1))
+    elif len(rows) > 1:
         rows.append(["all", f"{seconds:.0f}"])
         print_table(["chapter", "s", "GiB", "figures", ""], rows)
     if complaints:
@@ -459,6 +462,10 @@ MADE = """
 def new(
     name: Annotated[str, Argument(help="What the project is to be called.")],
     data: Annotated[Path, Option(help="The folder with your pictures.")],
+    labels: Annotated[
+        Literal["01", "02"],
+        Option("--from", help="Labels as in chapter 02, by folder or name; 01: cats and dogs."),
+    ] = "02",
     into: Annotated[Path, Option(help="Where to make it.")] = PROJECTS,
 ) -> None:
     """Make a folder with your pictures and a notebook that runs on them as it is.
@@ -466,7 +473,7 @@ def new(
     Your pictures are copied, so that cleaning never touches the originals. Their labels are the
     folders they are in, or their names without a number, as in black_1.jpg.
     """
-    project = new_project(name, data, into)
+    project = new_project(name, data, into, pets=labels == "01")
     project.check()
     jupyter, notebook = Path(sys.executable).with_name("jupyter"), project.folder / NOTEBOOK
     words = {"jupyter": quoted(jupyter), "notebook": quoted(notebook.resolve())}

@@ -101,10 +101,11 @@ class Project:
         return process
 
 
-def new_project(name: str, data: Path, into: Path = PROJECTS) -> Project:
+def new_project(name: str, data: Path, into: Path = PROJECTS, pets: bool = False) -> Project:
     """Make a folder `name` in `into`, with copies of the usable pictures in `data`.
 
     Labels are the class folders; where there are not at least two, file names without their number.
+    With `pets` they are cat and dog, by the first letter, as in chapter 01.
     Prints what was left out, and how the folders were understood. Raises `CourseError`, and leaves
     nothing behind, for a name that is no folder's or is taken, and for a folder without pictures of
     two kinds to learn from and to judge by.
@@ -127,7 +128,9 @@ def new_project(name: str, data: Path, into: Path = PROJECTS) -> Project:
         raise CourseError(f"There are no usable pictures in {data}: give --data another folder.")
     places, found = read_folders(data, report.usable)
     labels = {file: place.folders[0] for file, place in places.items() if place.folders}
-    if len({*labels.values()}) < 2:  # `Maine_Coon_12.jpg` is a `Maine_Coon`
+    if pets:
+        labels = {file: "cat" if file.name[0].isupper() else "dog" for file in places}
+    elif len({*labels.values()}) < 2:  # `Maine_Coon_12.jpg` is a `Maine_Coon`
         labels = {file: re.sub(r"[\W_]*\d+$", "", file.stem) for file in places}
     if len({*labels.values()} - {""}) < 2:
         raise CourseError(
