@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
-from utils.notebooks import code_cells, outline
+from utils.notebooks import MARKDOWN, code_cells, headings
 from utils.paths import NOTEBOOKS, ROOT, chapters
 from utils.quiz import load_bank
 from utils.timings import STORED, say_seconds
@@ -28,15 +29,14 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
-def parts(path: Path) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Every heading of a notebook with the links and pictures below it."""
-    cells = (cell.source for cell in read(path).cells if cell.cell_type == "markdown")
-    return [part for source in cells for part in outline(source)]
+def words(path: Path) -> str:
+    """All Markdown of a notebook."""
+    return "\n\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
 
 
 def anchors(path: Path) -> set[str]:
     """What can follow `#` in a link to this notebook, as JupyterLab names its headings."""
-    return {heading.lstrip("# ").replace(" ", "-").replace("`", "") for heading, _ in parts(path)}
+    return {h.lstrip("# ").replace(" ", "-").replace("`", "") for h in headings(words(path))}
 
 
 def output_text(cell: nbformat.NotebookNode) -> str:
@@ -107,8 +107,11 @@ def test_opens_and_closes_as_chapters_do(path):
 
 @every_chapter
 def test_links_lead_somewhere_and_have_words(path):
-    for text, target in (link for _, links in parts(path) for link in links):
-        assert text.strip(), target
+    page = BeautifulSoup(MARKDOWN.render(words(path)), "html.parser")
+    for link in page.find_all(["a", "img"]):
+        pictures = [link, *link.find_all("img")]
+        assert link.text.strip() or any(picture.get("alt") for picture in pictures), link
+        target = link["src"] if link.name == "img" else link["href"]
         file, _, anchor = target.partition("#")
         if "://" not in target and not target.startswith("attachment:"):
             linked = NOTEBOOKS / file if file else path

@@ -1,22 +1,21 @@
 """Chapters: run without a browser, stored as they should be stored, stripped of their words."""
 
 import ast
-import hashlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
 import psutil
+from fastcore.imports import noop
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbclient.output_widget import OutputWidget
@@ -33,8 +32,7 @@ GIB = 2**30  # bytes
 SEEDS = Path(__file__).parent / "seeds"  # on a shifted run's PYTHONPATH: its sitecustomize.py
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 MARKDOWN = MarkdownIt("commonmark")
-OnCell = Callable[[int, int, str], None]  # (cells done, cells in all, heading they stand under)
-Link = tuple[str, str]  # its text and its target
+OnCell = Callable[[int, int, str], object]  # (cells done, cells in all, heading they stand under)
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -42,36 +40,10 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
-def outline(markdown: str) -> list[tuple[str, list[Link]]]:
-    """Each heading of a Markdown text (`## Train`) with the links and pictures below it.
-
-    What comes before the first heading stands under "".
-    """
-    parts: list[tuple[str, list[Link]]] = [("", [])]
-    level = ""
-    for token in MARKDOWN.parse(markdown):
-        words = token.children or []
-        if level:
-            ticks = ("`" * (word.type == "code_inline") for word in words)
-            title = (f"{tick}{word.content}{tick}" for word, tick in zip(words, ticks, strict=True))
-            parts.append((f"{level} {''.join(title)}", []))
-        level = "#" * int(token.tag[1]) if token.type == "heading_open" else ""
-        parts[-1][1].extend(_links(words))
-    return parts
-
-
-def _links(tokens: list[Token]) -> Iterator[Link]:
-    text, target = "", ""
-    for token in tokens:
-        if token.type == "link_open":
-            text, target = "", str(token.attrs["href"])
-        elif token.type == "link_close":
-            yield text, target
-            target = ""
-        elif token.type == "image" and not target:
-            yield token.content, str(token.attrs["src"])
-        else:
-            text += token.content
+def headings(markdown: str) -> list[str]:
+    """The headings of a Markdown text as they are written: `## Train`."""
+    pairs = pairwise(MARKDOWN.parse(markdown))
+    return [f"{'#' * int(a.tag[1])} {b.content}" for a, b in pairs if a.type == "heading_open"]
 
 
 # -- run and store ---------------------------------------------------------------------------------
@@ -131,9 +103,7 @@ def _watch_memory(run: Run) -> Iterator[None]:
         thread.join()
 
 
-def _execute(
-    path: Path, notebook: NotebookNode, run: Run, on_cell: OnCell | None, **env: str
-) -> None:
+def _execute(path: Path, notebook: NotebookNode, run: Run, on_cell: OnCell, **env: str) -> None:
     """Run every cell of the chapter at `path` in place, in a fresh kernel and folders of its own.
 
     `env` is added to the kernel's environment. Fills in what `run` says of it.
@@ -144,10 +114,9 @@ def _execute(
     def begin(cell: NotebookNode, cell_index: int) -> None:
         nonlocal heading, number
         if cell.cell_type == "markdown":
-            heading = outline(cell.source)[-1][0].lstrip("# ") or heading
+            heading = [heading, *headings(cell.source)][-1].lstrip("# ")
         elif cell.cell_type == "code" and cell.source.strip():
-            if on_cell:
-                on_cell(number, total, heading)
+            on_cell(number, total, heading)
             number += 1
 
     async def judge(cell: NotebookNode, execute_reply: dict, **_: object) -> None:
@@ -161,16 +130,14 @@ def _execute(
             if not row["ok"]:
                 run.complaints.append(figure.complaint(row["value"]))
 
-    with TemporaryDirectory(prefix="course-run-") as folder:
-        home, here = Path(folder, "home"), Path(folder, "here")
-        here.mkdir()
+    with TemporaryDirectory() as home, TemporaryDirectory(prefix="course-run-") as here:
         own = {"PATH": path_with_course(), "COURSE_DEVICE": run.device, "COURSE_DATA": run.data,
-               "COURSE_HOME": str(home)}  # fmt: skip
+               "COURSE_HOME": home}  # fmt: skip
         client = NotebookClient(
             notebook,
             timeout=CELL_SECONDS,
             kernel_name="python3",
-            resources={"metadata": {"path": str(here)}},
+            resources={"metadata": {"path": here}},
             extra_arguments=["--log-level=ERROR"],
             on_cell_start=begin,
             on_cell_executed=judge,
@@ -193,7 +160,7 @@ def _execute(
 
 
 def run_chapter(
-    path: Path, device: str, data: str, on_cell: OnCell | None = None, seed_shift: int = 0
+    path: Path, device: str, data: str, on_cell: OnCell = noop, seed_shift: int = 0
 ) -> Run:
     """Run a copy of the chapter at `path`, with a learner's folder of its own.
 
@@ -209,7 +176,7 @@ def run_chapter(
     return run
 
 
-def store_chapter(path: Path, on_cell: OnCell | None = None) -> Run:
+def store_chapter(path: Path, on_cell: OnCell = noop) -> Run:
     """Run the chapter at `path` on the CPU with the sample data and store it with its outputs.
 
     A failing run is not stored, nor one with a picture that has no alternative text in its cell's
@@ -273,52 +240,27 @@ INTRODUCTION = (
 
 
 def strip_notebook(notebook: NotebookNode, name: str, up: str = "../") -> NotebookNode:
-    """A copy of chapter `name` (`01_pet_classifier`): headings, links, code and guess boxes.
+    """A copy of chapter `name` (`01_pet_classifier`): headings, code and guess boxes.
 
     Going through one, guessing what each cell will show before running it, is the quickest way to
-    find out what was understood. `up` leads from the copy's folder to the chapter's, for links that
-    are relative to it.
+    find out what was understood. `up` leads from the copy's folder to the chapter's.
     """
-    section, boxed = new_markdown_cell(""), False
-    copy = new_notebook(cells=[section], metadata={"stripped": {}})
-    if "kernelspec" in notebook.metadata:
-        copy.metadata.kernelspec = notebook.metadata.kernelspec
+    cells: list[NotebookNode] = []
+    boxed = False
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            for heading, links in outline(cell.source):
-                if heading:
-                    section = new_markdown_cell(heading)
-                    copy.cells.append(section)
-                _add_links(section, links, up)
+            cells += map(new_markdown_cell, headings(cell.source))
         elif cell.cell_type == "code" and cell.source.strip():
             if not boxed and not _is_plumbing(cell.source):
-                key, outputs = cell.get("id", f"cell-{number}"), cell.get("outputs", [])
-                pictures = any("image/png" in output.get("data", {}) for output in outputs)
-                asks = "show" if pictures else "print" if outputs else "do"
-                copy.cells.append(new_code_cell(f'guess("{name}/{key}", "What will this {asks}?")'))
+                key, asks = cell.get("id", number), "show" if cell.get("outputs") else "do"
+                cells.append(new_code_cell(f'guess("{name}/{key}", "What will this {asks}?")'))
             boxed = cell.source.lstrip().startswith("guess(")  # the chapter asks by itself
-            tags = {k: v for k, v in cell.metadata.items() if k == "tags"}
-            copy.cells.append(new_code_cell(cell.source, metadata=tags))
-    copy.cells = [cell for cell in copy.cells if cell.source]
+            cells.append(new_code_cell(cell.source, metadata=cell.metadata))
     introduction = INTRODUCTION.format(whole=f"{up}{name}.ipynb")
-    copy.cells[1:1] = [new_markdown_cell(introduction), new_code_cell(IMPORT)]  # below the title
-    for number, cell in enumerate(copy.cells):
+    cells[1:1] = [new_markdown_cell(introduction), new_code_cell(IMPORT)]  # below the title
+    for number, cell in enumerate(cells):
         cell.id = f"stripped-{number}"
-    copy.metadata.stripped.digest = _digest(copy)
-    return copy
-
-
-def _add_links(section: NotebookNode, links: list[Link], up: str) -> None:
-    """List the links below the heading of `section`; those to files lead there from the copy."""
-    for text, target in links:
-        if target.startswith(("attachment:", "data:")):
-            continue
-        there = target if re.match(r"[a-zA-Z][\w+.-]*:|[#/]", target) else up + target
-        line = f"- [{text.strip() or target}]({there})"
-        if "\nLinks:\n" not in section.source:
-            section.source += "\n\nLinks:\n"
-        if line not in section.source.splitlines():
-            section.source += f"\n{line}"
+    return tidy(new_notebook(cells=cells))
 
 
 def _is_plumbing(source: str) -> bool:
@@ -333,30 +275,18 @@ def _is_plumbing(source: str) -> bool:
     )
 
 
-def strip_file(chapter: str | Path, out: str | Path) -> Path:
+def strip_file(chapter: Path, out: Path) -> Path:
     """Write the stripped copy of a chapter into folder `out`; returns its path.
 
-    A copy the learner has written in is kept beside the new one, as `….yours-1.ipynb`.
+    Whatever else has its name there, such as a copy the learner has written in, is kept beside it,
+    as `….yours-1.ipynb`.
     """
-    chapter, out = Path(chapter), Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     path = out / chapter.name
     up = Path(os.path.relpath(chapter.parent, out)).as_posix() + "/"
-    stripped = strip_notebook(nbformat.read(chapter, as_version=4), chapter.stem, up)
-    if path.exists() and _is_changed(path):
-        path.replace(beside(path, path.read_bytes()))
-    write_whole(path, nbformat.writes(stripped) + "\n")
+    copy = strip_notebook(nbformat.read(chapter, as_version=4), chapter.stem, up)
+    content = nbformat.writes(copy) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    if path.exists() and (own := path.read_bytes()) != content.encode():
+        path.replace(beside(path, own))
+    write_whole(path, content)
     return path
-
-
-def _digest(notebook: NotebookNode) -> str:
-    text = "\0".join(cell.source for cell in notebook.cells)
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-
-
-def _is_changed(path: Path) -> bool:
-    try:
-        notebook = nbformat.read(path, as_version=4)
-        return notebook.metadata.stripped.digest != _digest(notebook)
-    except (AttributeError, nbformat.reader.NotJSONError, nbformat.ValidationError):
-        return True

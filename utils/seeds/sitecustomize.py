@@ -21,10 +21,8 @@ outer = local()  # its `call`: a function that shifts its seed may call another,
 
 
 def shifted(seed: Any) -> Any:
-    """The seed this run uses in place of `seed`; what is neither a number nor a text stays."""
-    if isinstance(seed, Integral):
-        return (int(seed) + SHIFT) % 2**32
-    return f"{seed} + {SHIFT}" if isinstance(seed, str) else seed
+    """The seed this run uses in place of `seed`; what is no whole number stays."""
+    return (int(seed) + SHIFT) % 2**32 if isinstance(seed, Integral) else seed
 
 
 @wrapt.decorator
@@ -34,10 +32,8 @@ def shift_seed(function: Callable, instance: object, args: tuple, kwargs: dict) 
         return function(*args, **kwargs)
     outer.call = True
     try:
-        named = {
-            name: shifted(value) if name == "seed" else value for name, value in kwargs.items()
-        }
-        return function(*map(shifted, args[:1]), *args[1:], **named)
+        named = {name: shifted(seed) for name, seed in kwargs.items() if name == "seed"}
+        return function(*map(shifted, args[:1]), *args[1:], **kwargs | named)
     finally:
         outer.call = False
 
