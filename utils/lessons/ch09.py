@@ -1,37 +1,31 @@
 """Chapter 09: what its curves look like, four faulty trainings, and how long a step takes."""
 
-import time
 from collections.abc import Callable, Sequence
+from timeit import repeat
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.basics import Callback, Learner, Recorder
+from fastai.basics import Learner, Recorder
 from matplotlib.axes import Axes
-from torch import Tensor, nn
+from torch import nn
 
 BLUE, RED, GREY = "#0072B2", "#D55E00", "#999999"
 
 
 def rates_and_losses(lrs: Sequence[float], losses: Sequence[float], smooth: list[float]) -> None:
     """The loss of every mini-batch against the rate of its step, and their moving average."""
-    _, axes = plt.subplots(figsize=(6, 2.8), layout="constrained")
-    axes.plot(lrs, losses, ".", color=GREY, label="each mini-batch")
-    axes.plot(lrs, smooth, color=BLUE, label="moving average")
-    axes.set(xscale="log", ylim=(1, 3.5), xlabel="learning rate", ylabel="loss")
-    axes.legend(loc="upper left")
-    axes.spines[["top", "right"]].set_visible(False)
+    curves = pd.DataFrame({"each mini-batch": losses, "moving average": smooth}, index=list(lrs))
+    axes = curves.plot(logx=True, style=[".", "-"], color=[GREY, BLUE], figsize=(6, 2.8))
+    axes.set(ylim=(1, 3.5), xlabel="learning rate", ylabel="loss")
 
 
 def rate_and_momentum(recorder: Recorder) -> None:
     """The learning rate over the mini-batches of a training, and beside it the momentum."""
-    _, both = plt.subplots(1, 2, figsize=(7, 2.4), layout="constrained")
-    names = {"lr": "learning rate", "mom": "momentum"}
-    for axes, (name, title) in zip(both, names.items(), strict=True):
-        axes.plot(recorder.hps[name], color=BLUE)
-        axes.set(title=title, xlabel="mini-batch", ylim=(0, 1.05 * max(recorder.hps[name])))
-        axes.spines[["top", "right"]].set_visible(False)
+    recorder.plot_sched(figsize=(7, 2.4))
+    for axes, name in zip(plt.gcf().axes, ("learning rate", "momentum"), strict=True):
+        axes.set(title=name, xlabel="mini-batch", ylabel="")
 
 
 def losses_of(recorder: Recorder) -> np.ndarray:
@@ -41,69 +35,46 @@ def losses_of(recorder: Recorder) -> np.ndarray:
 
 def one_cycle_and_constant(cycle: Recorder, constant: Recorder) -> None:
     """The training losses of both, and a line where one cycle's rate is highest."""
-    _, axes = plt.subplots(figsize=(6, 2.8), layout="constrained")
-    axes.plot(losses_of(constant), ":", color=RED, label="constant rate")
-    axes.plot(losses_of(cycle), color=BLUE, label="one cycle")
-    axes.axvline(top := int(np.argmax(cycle.lrs)), color=GREY, lw=1)
-    axes.text(top, axes.get_ylim()[1], " highest rate of one cycle", va="top", fontsize=9)
+    curves = pd.DataFrame({"constant rate": losses_of(constant), "one cycle": losses_of(cycle)})
+    axes = curves.plot(style=[":", "-"], color=[RED, BLUE], figsize=(6, 2.8))
+    axes.axvline(np.argmax(cycle.lrs), color=GREY, lw=1, label="highest rate of one cycle")
     axes.set(xlabel="mini-batch", ylabel="training loss")
-    axes.legend(loc="lower left")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower left", fontsize=8)
 
 
-class AtRest(Callback):
-    """Measure both losses in the same way, at evenly spaced moments and with the model at rest."""
-
-    order, run_valid = 66, False
-
-    def __init__(self, moments: int) -> None:
-        """Measure so many times, and once before the first step."""
-        self.moments = moments
-
-    def before_fit(self) -> None:
-        """Measure what there is before the first step."""
-        steps = self.n_epoch * len(self.dls.train)
-        self.marks = set(np.linspace(0, steps, self.moments + 1).round()[1:].tolist())
-        self.rows = [self._both()]
-
-    def after_batch(self) -> None:
-        """Measure when it is time."""
-        if self.learn.train_iter in self.marks:
-            self.rows.append(self._both())
-
-    @torch.no_grad()
-    def _both(self) -> list[float]:
-        model, device = self.model.eval(), self.dls.device
-        found = []
-        for dl in self.dls:
-            x, y = (torch.stack(part).to(device) for part in zip(*dl.dataset, strict=True))
-            found.append(nn.functional.cross_entropy(model.to(device)(x), y).item())
-        model.train()
-        return found
+@torch.no_grad()
+def at_rest(learn: Learner) -> list[float]:
+    """Training and validation loss, measured in the same way: on everything, in eval mode."""
+    model, device = learn.model.eval(), learn.dls.device
+    found = []
+    for dl in learn.dls:
+        x, y = (torch.stack(part).to(device) for part in zip(*dl.dataset, strict=True))
+        found.append(nn.functional.cross_entropy(model.to(device)(x), y).item())
+    return found
 
 
 def watched(learn: Learner, epochs: int, lr: float, moments: int = 12) -> pd.DataFrame:
-    """Train at a constant rate; training and validation loss at rest, from before it to its end."""
-    watch = AtRest(moments)
-    with learn.no_bar(), learn.no_logging():
-        learn.fit(epochs, lr, cbs=watch)
-    return pd.DataFrame(watch.rows, columns=["training", "validation"])
+    """Train at a constant rate; both losses at rest, before it and at evenly spaced moments."""
+    learn.create_opt()
+    learn.opt.set_hyper("lr", lr)
+    marks = np.linspace(0, epochs * len(learn.dls.train), moments + 1).round()
+    rows = [at_rest(learn)]
+    batches = (batch for _ in range(epochs) for batch in learn.dls.train)
+    for done, (x, y) in enumerate(batches, 1):
+        learn.loss_func(learn.model.train()(x), y).backward()
+        learn.opt.step()
+        learn.opt.zero_grad()
+        if done in marks:
+            rows.append(at_rest(learn))
+    return pd.DataFrame(rows, columns=["training", "validation"])
 
 
-def two_losses(axes: Axes, curve: pd.DataFrame) -> None:
-    """Training and validation loss, told apart by colour, line and mark."""
-    curve.training.plot(ax=axes, style="o-", ms=3, color=BLUE)
-    curve.validation.plot(ax=axes, style="s--", ms=3, color=RED)
-    axes.set(ylabel="loss", ylim=(0, 1.08 * curve.to_numpy().max()))
-    axes.legend(["training", "validation"], loc="lower left")
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def losses_at_rest(curve: pd.DataFrame) -> None:
-    """Both losses, epoch by epoch."""
-    _, axes = plt.subplots(figsize=(6, 2.8), layout="constrained")
-    two_losses(axes, curve)
-    axes.set(xlabel="epochs done")
+def losses_at_rest(curve: pd.DataFrame, axes: Axes | None = None) -> None:
+    """Training and validation loss, epoch by epoch, told apart by colour, line and mark."""
+    axes = axes or plt.subplots(figsize=(6, 2.8))[1]
+    curve.plot(ax=axes, style=["o-", "s--"], ms=3, color=[BLUE, RED])
+    axes.set(xlabel="epochs done", ylabel="loss", ylim=(0, 1.08 * curve.to_numpy().max()))
+    axes.legend(loc="lower left")
 
 
 FAULTS = {
@@ -114,9 +85,7 @@ FAULTS = {
 }
 
 
-def four_trainings(
-    learner: Callable[..., Learner], few: tuple[Tensor, Tensor], fast: Callable
-) -> dict[str, pd.DataFrame]:
+def four_trainings(learner: Callable, few: tuple, fast: Callable) -> dict[str, pd.DataFrame]:
     """A curve for each letter; `few`: digits, some labels wrong; `fast`: a bolder optimiser."""
     return {
         "A": watched(learner(x=few[0], y=few[1]), 30, 3e-3),
@@ -130,18 +99,19 @@ def four_curves(curves: dict[str, pd.DataFrame]) -> None:
     """Four pairs of losses, from the beginning of each training to its end, however long it was."""
     _, places = plt.subplots(2, 2, figsize=(7.5, 4.8), layout="constrained")
     for axes, (letter, curve) in zip(places.flat, curves.items(), strict=True):
-        two_losses(axes, curve)
+        losses_at_rest(curve, axes)
         axes.legend().set_visible(letter == "B")
-        axes.set(title=letter, xticks=[0, len(curve) - 1], xticklabels=["beginning", "end"])
+        ends = {"xticks": [0, len(curve) - 1], "xticklabels": ["beginning", "end"]}
+        axes.set(title=letter, xlabel="", **ends)
 
 
 def seconds_a_step(learn: Learner, times: int = 3) -> float:
     """The quickest of so many steps on one mini-batch: other programs only make it slower."""
     x, y = learn.dls.one_batch()
-    model, seconds = learn.model.to(x.device).train(), []
-    for _ in range(times):
-        began = time.perf_counter()
+    model = learn.model.to(x.device).train()
+
+    def step() -> None:
         learn.loss_func(model(x), y).backward()
         float(next(p.grad for p in model.parameters() if p.grad is not None).sum())  # waits for it
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+
+    return min(repeat(step, number=1, repeat=times))

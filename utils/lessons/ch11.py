@@ -1,7 +1,6 @@
 """Chapter 11: pictures of its made-up worlds, the slider of the exponent, a campsite's season."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -58,12 +57,11 @@ def line_up(worlds: Sequence[tuple[np.ndarray, np.ndarray]], slope: Callable) ->
 
 def slopes_of_chance(by_chance: np.ndarray, claim: float) -> None:
     """How many worlds have which slope; those at least as far from zero as the claim stand out."""
-    as_far = abs(by_chance) >= abs(claim)
+    steep = by_chance[abs(by_chance) >= abs(claim)]
     _, ax = plt.subplots(figsize=(6.5, 2.6))
-    parts = [by_chance[~as_far], by_chance[as_far]]
-    labels = ["less steep", f"at least as steep: {as_far.sum():,} of {len(as_far):,}"]
-    bars: Any = ax.hist(parts, 60, stacked=True, color=[GREY, ORANGE], label=labels)[2]
-    plt.setp(bars[1], hatch="////", edgecolor="black", lw=0)
+    bins = ax.hist(by_chance, 60, color=GREY, label="less steep")[1]
+    label = f"at least as steep: {len(steep):,} of {len(by_chance):,}"
+    ax.hist(steep, bins.tolist(), color=ORANGE, hatch="////", label=label)
     ax.axvline(claim, color="black", ls="--", label="the claim")
     ax.set(xlabel="slope in a world without any relation", ylabel="worlds")
     ax.legend(fontsize=8)
@@ -85,9 +83,8 @@ def studies_by_size(studies: pd.DataFrame, too_small: float) -> None:
 
 def slopes_beside(alone: Sequence[float], beside: Sequence[float], claim: float) -> None:
     """Slopes of many worlds, fitted with temperature alone and with humidity beside it."""
-    _, ax = plt.subplots(figsize=(6.5, 2.6))
-    ax.hist(alone, 40, color=ORANGE, alpha=0.6, label="temperature alone")
-    ax.hist(beside, 40, color=BLUE, histtype="step", lw=2, label="with humidity beside it")
+    slopes = pd.DataFrame({"temperature alone": alone, "with humidity beside it": beside})
+    ax = slopes.plot.hist(bins=60, alpha=0.6, color=[ORANGE, BLUE], figsize=(6.5, 2.6))
     ax.axvline(claim, color="black", ls="--", label="the claim")
     ax.set(xlabel="slope of temperature", ylabel="worlds")
     ax.legend(fontsize=8, loc="upper right")
@@ -104,13 +101,10 @@ def sold_anyway_and_added(sold: pd.DataFrame) -> None:
 
 def over_thresholds(column: str, label: str, **seasons: pd.DataFrame) -> None:
     """A line for each table of seasons, and a dot where it is lowest."""
-    _, ax = plt.subplots(figsize=(6.5, 2.6))
-    styles = zip((BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=True)
-    for (name, table), (color, style) in zip(seasons.items(), styles, strict=False):
-        ax.plot(table[column], style, lw=2, color=color, label=name.replace("_", " "))
-        ax.plot(table[column].idxmin(), table[column].min(), "o", color=color)
+    lines = pd.DataFrame({name.replace("_", " "): rows[column] for name, rows in seasons.items()})
+    ax = lines.plot(style=["-", "--", ":"], color=[BLUE, ORANGE, GREEN], lw=2, figsize=(6.5, 2.6))
+    ax.plot(lines.idxmin(), lines.min(), "o", color="black")
     ax.set(xlabel="threshold of the siren", ylabel=label, ylim=0)
-    ax.legend(fontsize=8)
     plt.show()  # before the table that the same cell gives
 
 
