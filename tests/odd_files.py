@@ -12,7 +12,7 @@ REFUSED = {
     "empty.jpg": "This file is empty",
     "note.jpg": "This is a text file",
     "cut.jpg": "damaged or cut short",
-    "300 megapixels.png": "This picture is too large: huge, and the limit is 100 megapixels",
+    "300 megapixels.png": "This picture is too large: make it smaller than 100 megapixels",
     "letter.pdf": "This looks like a PDF document",
     "drawing.svg": "an SVG drawing",
     "50 MB.jpg": "This file is too large: 50.0 MB, and the limit is 20 MB",

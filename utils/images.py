@@ -3,7 +3,7 @@
 The app of chapter 04 runs on this module without fastai or PyTorch.
 """
 
-import struct
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,26 +31,23 @@ SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split())
 ORIENTATION = 0x0112  # the EXIF tag that says which way up the camera was held
 FATAL = ("empty", "oversized", "truncated", "not a picture", "unsupported", "missing")
 
-# How files that are no picture here begin: (offset, bytes, what it looks like, what to do).
-AS_JPEG = "export it as JPEG or PNG and try again"
+# How files that are no picture here begin, and what they look like.
 SIGNATURES = [
-    (0, b"%PDF", "a PDF document", "take a screenshot of the picture in it"),
-    *((4, b"ftyp" + b, "a HEIC photo", AS_JPEG) for b in (b"hei", b"hev", b"mif1", b"msf1")),
-    (4, b"ftypavi", "an AVIF picture", AS_JPEG),
-    (4, b"ftyp", "a video", "take a still from it"),
-    (0, b"8BPS", "a Photoshop file", AS_JPEG),
-    (0, b"%!PS", "a PostScript file", AS_JPEG),
-    (0, b"<svg", "an SVG drawing", AS_JPEG),
-    (0, b"<?xml", "an SVG drawing or another XML file", AS_JPEG),
-    (8, b"WAVE", "a sound", "choose a photo"),
-    (0, b"PK\x03\x04", "a ZIP archive or an office document", "unpack the picture first"),
-    (0, b"\x1f\x8b", "a compressed archive", "unpack the picture first"),
-    (0, b"<!doctype html", "a web page", "save the picture itself, not the page it is on"),
-    (0, b"<html", "a web page", "save the picture itself, not the page it is on"),
+    (rb"%PDF", "a PDF document"),
+    (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC photo"),
+    (rb"....ftypavi", "an AVIF picture"),
+    (rb"....ftyp", "a video"),
+    (rb"8BPS", "a Photoshop file"),
+    (rb"%!PS", "a PostScript file"),
+    (rb"<svg|<\?xml", "an SVG drawing"),
+    (rb".{8}WAVE", "a sound"),
+    (rb"PK\x03\x04|\x1f\x8b", "an archive or an office document"),
+    (rb"<!doctype html|<html", "a web page"),
 ]
 # How the pictures we do open begin: one that begins so, but cannot be opened, is damaged.
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 DAMAGED = "This picture is damaged or cut short: copy or download it again."
+TOO_LARGE = f"This picture is too large: make it smaller than {MAX_MEGAPIXELS} megapixels."
 
 
 class ImageError(CourseError):
@@ -64,21 +61,21 @@ class ImageError(CourseError):
 
 def _unrecognised(head: bytes) -> ImageError:
     """What to say of a file no decoder recognises, from how it begins."""
+    if not head:
+        return ImageError("empty", "This file is empty (0 bytes): copy or upload it again.")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()  # text may begin with a mark or blanks
-    for offset, signature, looks_like, advice in SIGNATURES:
-        if start[offset : offset + len(signature)].lower() == signature.lower():
-            sentence = f"This looks like {looks_like}, which the course cannot open: {advice}."
-            return ImageError("unsupported", sentence)
+    for signature, looks_like in SIGNATURES:
+        if re.match(signature, start, re.IGNORECASE | re.DOTALL):
+            return ImageError(
+                "unsupported",
+                f"This looks like {looks_like}, which the course cannot open: save the picture "
+                "itself as JPEG or PNG, and try that.",
+            )
     if start.startswith(BEGINNINGS):
         return ImageError("truncated", DAMAGED)
     if min(head) >= ord("\t"):  # no control characters below tab and newline
         return ImageError("not a picture", "This is a text file, not a picture: choose a photo.")
     return ImageError("not a picture", "This is not a picture in any format known here.")
-
-
-def _oversized(size: str) -> ImageError:
-    limit = f"the limit is {MAX_MEGAPIXELS} megapixels; make it smaller and try again."
-    return ImageError("oversized", f"This picture is too large: {size}, and {limit}")
 
 
 @contextmanager
@@ -91,27 +88,18 @@ def opened(source: Path | str | bytes) -> Iterator[Image.Image]:
     try:
         with BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
             head = stream.read(1024)
-            if not head:
-                raise ImageError("empty", "This file is empty (0 bytes): copy or upload it again.")
             stream.seek(0)
             with Image.open(stream, formats=FORMATS) as image:
                 # by the header, before a pixel is decoded (Pillow itself stops only at 179)
-                megapixels = image.width * image.height / 1e6
-                if megapixels > MAX_MEGAPIXELS:
-                    sides = f"{image.width} by {image.height} pixels"
-                    raise _oversized(f"{sides}, {megapixels:,.0f} megapixels")
-                image.verify()  # checksums, where the format has them; this uses the picture up
-            stream.seek(0)
-            with Image.open(stream, formats=FORMATS) as image:
+                if image.width * image.height > MAX_MEGAPIXELS * 1e6:
+                    raise Image.DecompressionBombError
                 yield image
-    except ImageError:
-        raise
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise ImageError("missing", f"This file cannot be read ({error.strerror}).") from error
     except UnidentifiedImageError as error:
         raise _unrecognised(head) from error
     except Image.DecompressionBombError as error:
-        raise _oversized("huge") from error
+        raise ImageError("oversized", TOO_LARGE) from error
     except Exception as error:
         raise ImageError("truncated", DAMAGED) from error
 
@@ -126,8 +114,8 @@ def decode(image: Image.Image, at_least: int | None = None) -> Image.Image:
         scale = at_least / min(image.size)
         image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
     image.load()
-    with suppress(OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        image = ImageOps.exif_transpose(image)  # unless its EXIF is garbage
+    with suppress(Exception):  # its EXIF may be any garbage
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):  # 16-bit greys: Pillow would clip them all to white
         image = image.point(lambda value: value / 256, "L")
     if image.has_transparency_data:
@@ -200,17 +188,6 @@ class ImageReport:
         return "\n".join(lines)
 
 
-def _check(path: Path) -> list[ImageProblem]:
-    """Everything to know about one file: whether it decodes, and if so what is unusual."""
-    try:
-        with opened(path) as image:
-            unusual = list(remarks(image, path.suffix))
-            decode(image, at_least=32)  # every byte is still read, so a cut-off file shows
-    except ImageError as error:
-        return [ImageProblem(path, error.kind, str(error))]
-    return [ImageProblem(path, kind, sentence) for kind, sentence in unusual]
-
-
 def check_images(folder_or_files: Path | str | Iterable[Path]) -> ImageReport:
     """Open every picture of a folder (or of a list) and report what is wrong or unusual.
 
@@ -224,20 +201,25 @@ def check_images(folder_or_files: Path | str | Iterable[Path]) -> ImageReport:
         files = sorted(get_files(root, extensions=SUFFIXES))
     else:
         root, files = None, [Path(file) for file in folder_or_files]
-    bar = progress_bar(files, leave=False) if len(files) > 1000 else files  # seconds, then
+    report = ImageReport(files, root=root)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is judged in `opened`
-        return ImageReport(files, [p for file in bar for p in _check(file)], root)
+        for file in progress_bar(files, leave=False) if len(files) > 1000 else files:  # seconds
+            try:
+                with opened(file) as image:
+                    unusual = list(remarks(image, file.suffix))
+                    decode(image, at_least=32)  # every byte is still read: a cut-off file shows
+            except ImageError as error:
+                unusual = [(error.kind, str(error))]
+            report.problems += [ImageProblem(file, *found) for found in unusual]
+    return report
 
 
 def usable_images(path: Path | str) -> "L":
-    """The pictures of a folder, sorted, without the files no training could use.
+    """The pictures of a folder that a training can use, sorted; prints what there is to report."""
+    from fastcore.foundation import L
 
-    Prints the report when there is something to report.
-    """
     report = check_images(path)
     if report.problems:
         print(report)
-    from fastcore.foundation import L
-
     return L(report.usable)
