@@ -80,7 +80,7 @@ def test_own_exam_is_used(tmp_path, monkeypatch):
     Image.new("RGB", (8, 8)).save(exam / "black" / "x.png")
     assert names(train_valid("bears") / "valid") == ["black/x.png"]
     (exam / "black").rename(exam / "polar")
-    with pytest.raises(DataError, match="pictures of polar to judge by, and none to learn from"):
+    with pytest.raises(DataError, match="be judged by polar"):
         train_valid("bears")
 
 
@@ -162,8 +162,6 @@ def test_a_fifth_of_each_label_is_held_out_and_every_label_can_be_learned(counts
     ("learned", "judged", "says"),
     [
         ({"a": 40, "b": 40}, {"a": 10, "b": 10}, []),
-        ({"a": 8, "b": 25}, {"a": 1, "b": 19}, ["fewer than 10 pictures of a:"]),
-        ({"a": 9, "b": 60}, {"a": 2, "b": 18}, ["78 pictures of b and 11 of a"]),
         (dict.fromkeys(["Dog", "dog", "cat"], 40), dict.fromkeys(["Dog", "dog", "cat"], 9),
          ["the labels Dog, dog differ in capitals only"]),
         ({"a": 20, "b": 20}, {"a": 4},
@@ -179,10 +177,10 @@ def test_worries(learned, judged, says):
 @pytest.mark.parametrize(
     ("learned", "judged", "says"),
     [
-        ({"a": 5, "b": 5}, {"c": 1}, "pictures of c to judge by, and none to learn from"),
-        ({"a": 5}, {"a": 1}, "pictures of a only, and a classifier needs two kinds"),
-        ({}, {}, "no pictures in folders, and a classifier needs two kinds"),
-        ({"a": 1, "b": 1}, {}, "add pictures of a, b"),
+        ({"a": 5, "b": 5}, {"b": 1, "c": 1}, "learn from a, b and be judged by c: add pictures"),
+        ({"a": 5}, {"a": 1}, "learns from pictures of two kinds at least"),
+        ({}, {}, "learn from none and be judged by none"),
+        ({"a": 1, "b": 1}, {}, "judged by none: add pictures, two of each kind"),
     ],
 )
 def test_what_cannot_be_learned_is_named(learned, judged, says):
@@ -206,7 +204,7 @@ def test_a_split_that_is_drawn_has_every_label_in_both_parts(counts):
 
 
 def test_nothing_can_be_set_aside_of_one_picture_each():
-    with pytest.raises(DataError, match="one picture each of a, b here, so none of them can be se"):
+    with pytest.raises(DataError, match="add pictures, two of each kind at least"):
         fair_split(["a", "b"])
 
 
@@ -236,9 +234,7 @@ def test_few_pictures_are_in_both_parts_and_that_is_said(tmp_path, monkeypatch, 
     path = train_valid("bears")
     for part in ("train", "valid"):
         assert {Path(name).parent.name for name in names(path / part)} == {"black", "grizzly"}
-    said = capsys.readouterr().out
-    assert "a single picture moves the error rate by 50%" in said
-    assert "fewer than 10 pictures of black, grizzly" in said
+    assert "a single picture moves the error rate by 50%" in capsys.readouterr().out
 
 
 def test_a_single_or_damaged_picture_never_ends_up_in_valid_alone(tmp_path, monkeypatch, capsys):

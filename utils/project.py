@@ -86,7 +86,7 @@ class Project:
             print(f"{count:6}  {label}")
         print(f"{sum(counts.values()):6}  pictures of {len(counts)} labels, from {self.source}")
         for worry in worries(self.counts("train"), self.counts("valid")):
-            print(f"note: {worry}")
+            print(worry)
 
     def serve(self) -> subprocess.Popen:
         """Serve the app of this project on this computer, and print its address.
@@ -139,7 +139,7 @@ def new_project(name: str, data: Path, into: Path = PROJECTS, pets: bool = False
             "kind and end in a number (black_1.jpg, grizzly_1.jpg)."
         )
     labels = {file: label for file, label in labels.items() if label}
-    parts, notes, _ = divide(labels, places)
+    parts, notes = divide(labels, places)
     print(report, *found, *notes, sep="\n")
     if unlabelled := len(report.usable) - len(labels):
         print(f"  {unlabelled} are in no class folder, so they have no label and are left out.")

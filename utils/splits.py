@@ -1,14 +1,12 @@
 """Sets divided into parts to train on and to judge by, and a copy of one to clean."""
 
-import random
 import shutil
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 import torch
@@ -29,18 +27,15 @@ from utils.presize import keep_copies
 
 VALID_PCT, SEED = 0.2, 42
 PARTS = ("train", "valid")
-FEW = 10  # pictures of a label; with fewer, hardly any are left to judge by
+FEW = 10  # pictures of a label: if some of them are damaged, all may be
 FEW_JUDGED = 20  # pictures to judge by
-UNEVEN = 5  # times as many pictures of one label as of another
-DEFECTS = "defects.csv"
 Key = TypeVar("Key", Path, int)
 
 
 # --- how folders of pictures are meant --------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a picture lies: "train", "valid", "test" or "" (no split), and the folders below."""
 
     split: str
@@ -82,24 +77,22 @@ def held_out(labels: Mapping[Key, str]) -> set[Key]:
     They are drawn by lot, always the same ones, so that errors before and after cleaning can be
     compared.
     """
-    groups: dict[str, list[Key]] = defaultdict(list)
-    for key in sorted(labels):
-        groups[labels[key]].append(key)
+    table = pd.Series(labels, dtype=object).sort_index()
     judged: set[Key] = set()
-    for group in groups.values():
-        random.Random(SEED).shuffle(group)
+    for _, group in table.groupby(table):
         if len(group) > 1:
-            judged.update(group[: max(1, round(VALID_PCT * len(group)))])
+            count = max(1, round(VALID_PCT * len(group)))
+            judged.update(group.sample(count, random_state=SEED).index)
     return judged
 
 
 def divide(
     labels: Mapping[Path, str], places: Mapping[Path, Place]
-) -> tuple[dict[Path, str], list[str], list[str]]:
-    """Which pictures are "train" and which "valid", what to say about that, and `worries`.
+) -> tuple[dict[Path, str], list[str]]:
+    """Which pictures are "train" and which "valid", and what to say about that.
 
     The folders' own split is used (`test` where there is no `valid`, else `test` is left alone);
-    without one, `held_out` draws it. Raises `DataError` where nothing could be learned or judged.
+    without one, `held_out` draws it. Raises `DataError` as `worries` does.
     """
     splits = {file: places[file].split for file in labels}
     judge = next((split for split in ("valid", "test") if split in splits.values()), "")
@@ -114,59 +107,38 @@ def divide(
         judged = held_out(labels)
         parts = {file: "valid" if file in judged else "train" for file in labels}
     counts = {part: Counter(labels[f] for f in parts if parts[f] == part) for part in PARTS}
-    return parts, said, worries(*counts.values())
+    return parts, said + worries(*counts.values())
 
 
 def _names(labels: Iterable[str]) -> str:
-    return listed(sorted(labels), 3)
+    return listed(sorted(labels), 3) or "none"
 
 
 def worries(learned: Mapping[str, int], judged: Mapping[str, int]) -> list[str]:
-    """A sentence for each thing that makes training hard about so many pictures of each label.
+    """A note for each thing that makes training hard about so many pictures of each label.
 
     Raises `DataError` where training cannot work: fewer than two labels to learn, or pictures to
     judge by whose label no picture to learn from has, or none to judge by.
     """
-    if only := [label for label in judged if not learned.get(label)]:
+    unknown = judged.keys() - learned.keys()
+    if unknown or len(learned) < 2 or not judged:
         raise DataError(
-            f"There are pictures of {_names(only)} to judge by, and none to learn from: add some, "
-            "or take those away."
+            "A classifier learns from pictures of two kinds at least, each in a folder of its own, "
+            "and is judged by others of the same kinds. Here it would learn from "
+            f"{_names(learned)} and be judged by {_names(unknown or judged)}: add pictures, two of "
+            "each kind at least, or take away a kind that it cannot learn."
         )
-    if len(learned) < 2:
-        there = f"pictures of {_names(learned)} only" if learned else "no pictures in folders"
-        raise DataError(
-            f"There are {there}, and a classifier needs two kinds: make a folder of pictures for "
-            "each."
-        )
-    if not judged:
-        raise DataError(
-            "There are no pictures to judge by; each kind needs two, one to learn from and one to "
-            f"judge by: add pictures of {_names(learned)}."
-        )
-    counts = {label: learned[label] + judged.get(label, 0) for label in learned}
-    found = []
-    if alone := [label for label in counts if not judged.get(label)]:
-        found.append(
-            f"there is no picture of {_names(alone)} to judge by, so the error rate says nothing "
-            "about that: add at least one of each."
-        )
-    if few := [label for label, count in counts.items() if count < FEW]:
-        found.append(f"fewer than {FEW} pictures of {_names(few)}: expect many errors there.")
+    notes = []
+    if alone := learned.keys() - judged.keys():
+        notes.append(f"there is no picture of {_names(alone)} to judge by: add one of each.")
     if (total := sum(judged.values())) < FEW_JUDGED:
-        found.append(
-            f"with {total} to judge by, a single picture moves the error rate by {1 / total:.0%}: "
-            "it says little about other pictures."
+        notes.append(
+            f"with {total} to judge by, a single picture moves the error rate by {1 / total:.0%}."
         )
-    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-    if counts[most] > UNEVEN * counts[least]:
-        found.append(
-            f"there are {counts[most]} pictures of {most} and {counts[least]} of {least}: a model "
-            f"that always says {most} looks better than it is."
-        )
-    spelt = Counter(label.casefold() for label in counts)
-    if alike := [label for label in counts if spelt[label.casefold()] > 1]:
-        found.append(f"the labels {_names(alike)} differ in capitals only: do they mean the same?")
-    return found
+    spelt = Counter(label.casefold() for label in learned)
+    if alike := [label for label in learned if spelt[label.casefold()] > 1]:
+        notes.append(f"the labels {_names(alike)} differ in capitals only: do they mean the same?")
+    return [f"note: {note}" for note in notes]
 
 
 def fitting_batch(wanted: int, n_train: int) -> int:
@@ -187,11 +159,6 @@ def fair_split(labels: Sequence[object]) -> dict[str, Any]:
     """
     names = [str(label) for label in labels]
     twice = {name for name, count in Counter(names).items() if count > 1}
-    if names and not twice:
-        raise DataError(
-            f"There is one picture each of {_names(names)} here, so none of them can be set "
-            "aside: add one of each."
-        )
     drawn: dict[tuple[int, int], tuple] = {}  # what each of the first tries leaves out → it
     for valid_pct, seed in product((VALID_PCT, 1 / 3, 1 / 2), range(SEED, SEED + 100)):
         with torch.random.fork_rng(devices=[]):
@@ -202,40 +169,17 @@ def fair_split(labels: Sequence[object]) -> dict[str, Any]:
         if missing == (0, 0):
             break
     valid_pct, seed, learned, judged = drawn[min(drawn)]
-    notes = worries(learned, judged)
-    if not is_the_courses():
-        print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
+    _say_of_your_own(worries(learned, judged))
     return {"valid_pct": valid_pct, "seed": seed}
 
 
+def _say_of_your_own(sentences: list[str]) -> None:
+    """Print them, unless the pictures are the course's, of which the chapters speak."""
+    if sentences and not is_the_courses():
+        print(*sentences, sep="\n")
+
+
 # --- sets for the chapters --------------------------------------------------------------------
-
-
-def _own_parts(name: str) -> tuple[dict[str, Path], list[str]]:
-    """Where each picture of a learner's own set goes, and sentences about that."""
-    root = dataset(name)
-    places, said = read_folders(root, sorted(get_image_files(root)))
-    try:
-        exam = dataset(f"{name}_exam")
-    except DataError:
-        exam = None
-    if exam and not any(place.split for place in places.values()):
-        places = {file: replace(place, split="train") for file, place in places.items()}
-        found, more = read_folders(exam, sorted(get_image_files(exam)))
-        places |= {file: replace(place, split="valid") for file, place in found.items()}
-        said += more
-    labels = {file: place.folders[0] for file, place in places.items() if place.folders}
-    counts = Counter(labels.values())
-    # A damaged file must not be all there is of a label: where there are few, they are opened.
-    few = [file for file, label in labels.items() if counts[label] < FEW]
-    broken = {*few} - {*check_images(few).usable}
-    usable = {file: label for file, label in labels.items() if file not in broken}
-    parts, divided, notes = divide(usable, places)
-    rows = {}
-    for file, part in (parts | dict.fromkeys(broken, "train")).items():
-        rest = "_".join([*places[file].folders[1:], file.name])
-        rows[f"{part}/{labels[file]}/{rest}"] = file
-    return rows, [*said, *divided, *(f"note: {note}" for note in notes)]
 
 
 def _folder(parent: Path, name: str) -> Path:
@@ -248,24 +192,38 @@ def _folder(parent: Path, name: str) -> Path:
 def train_valid(name: str) -> Path:
     """A folder with `train/<class>/` and `valid/<class>/`, as fastai's `GrandparentSplitter` reads.
 
-    On the sample, `train` is the set as gathered and `valid` its checked exam. On a folder of your
-    own, its own `train` and `valid`, else the exam `<name>_exam`, else a fifth of each class,
-    always the same; what about it should worry you is printed. It is a copy in the cache, which
-    follows the set, so never edit it: see `my_copy`. Raises `DataError` as `dataset`
-    does, and for a set from which nothing could be learned.
+    To judge by, it takes the set's own `valid`, else its exam (as of the sample) `<name>_exam`,
+    else a fifth of each class, always the same; what about a folder of your own should worry you is
+    printed. It is a copy in the cache, which follows the set, so never edit it: see `my_copy`.
+    Raises `DataError` as `dataset` does, and for a set from which nothing could be learned.
     """
-    if is_the_courses():
-        roots = {"train": dataset(name), "valid": dataset(f"{name}_exam")}
-        files = {
-            f"{part}/{file.relative_to(root).as_posix()}": file
-            for part, root in roots.items()
-            for file in sorted(get_image_files(root))
-        }
-    else:
-        files, said = _own_parts(name)
-        print(*said, sep="\n", end="\n" if said else "")
+    root = dataset(name)
+    places, said = read_folders(root, sorted(get_image_files(root)))
+    try:
+        exam = dataset(f"{name}_exam")
+    except DataError:
+        if is_the_courses():
+            raise
+        exam = None
+    if exam and not any(place.split for place in places.values()):
+        places = {file: place._replace(split="train") for file, place in places.items()}
+        found, more = read_folders(exam, sorted(get_image_files(exam)))
+        places |= {file: place._replace(split="valid") for file, place in found.items()}
+        said += more
+    labels = {file: place.folders[0] for file, place in places.items() if place.folders}
+    counts = Counter(labels.values())
+    # A damaged file must not be all there is of a label: where there are few, they are opened.
+    few = [file for file, label in labels.items() if counts[label] < FEW]
+    broken = {*few} - {*check_images(few).usable}
+    usable = {file: label for file, label in labels.items() if file not in broken}
+    parts, notes = divide(usable, places)
+    _say_of_your_own(said + notes)
+    copies = {}
+    for file, part in (parts | dict.fromkeys(broken, "train")).items():
+        rest = "_".join([*places[file].folders[1:], file.name])
+        copies[f"{part}/{labels[file]}/{rest}"] = file
     folder = _folder(course_cache() / "train_valid", name)
-    keep_copies(files, folder)
+    keep_copies(copies, folder)
     return folder
 
 
@@ -290,13 +248,10 @@ def known_defects(name: str) -> pd.DataFrame | None:
     `file` is relative to the set's folder. `truth` is the right class of a wrong label, and the
     file that a copy is a copy of.
     """
-    path = dataset(name) / DEFECTS
+    path = dataset(name) / "defects.csv"
     return pd.read_csv(path, keep_default_na=False) if is_the_courses() and path.exists() else None
 
 
 def conditions() -> Path:
-    """Bears as a camera may meet them: a folder for each condition (see `data/README.md`).
-
-    A folder of your own without `bears_conditions` gets the course's, and a sentence that says so.
-    """
+    """Bears as a camera may meet them: a folder for each condition (see `data/README.md`)."""
     return dataset_or_sample("bears_conditions")
