@@ -12,7 +12,6 @@ from PIL import Image
 
 from tests.test_data import PETS, add_photos, forked, needs_fork, needs_photos
 from tests.test_images import photo, rotated_jpeg
-from utils import presize
 from utils.data import DataError, dataset
 from utils.presize import presized
 
@@ -83,12 +82,9 @@ def test_new_changed_and_deleted_originals_are_followed(photos):
     assert Image.open(copy / "images" / "Abyssinian_3.jpg").size == (150, 100)
 
 
-def test_a_small_and_sound_set_is_returned_as_it_is(tmp_path, monkeypatch, capsys):
+def test_a_small_and_sound_set_is_returned_as_it_is(tmp_path, capsys):
     add_photos(tmp_path / "pets" / "images", size=(120, 80))
     assert presized(tmp_path / "pets", 100) == tmp_path / "pets"
-    with monkeypatch.context() as patch:
-        patch.setattr(presize, "check_images", lambda files: pytest.fail("checked again"))
-        assert presized(tmp_path / "pets", 100) == tmp_path / "pets"
     damaged = tmp_path / "pets" / "images" / "beagle_1.jpg"
     damaged.write_bytes(damaged.read_bytes()[:700])
     copy = presized(tmp_path / "pets", 100)
@@ -101,12 +97,6 @@ def test_no_usable_picture_at_all_is_an_error(tmp_path):
     (tmp_path / "images" / "a.jpg").write_bytes(b"not a picture")
     with pytest.raises(DataError, match="None of the 1 pictures"):
         presized(tmp_path, 100)
-
-
-def test_folders_limits_the_pictures(photos):
-    photo((300, 300)).save(photos / "mask.png")
-    copy = presized(photos, 100, folders=("images",))
-    assert not (copy / "mask.png").exists() and (copy / "labels.csv").exists()
 
 
 @needs_fork

@@ -32,22 +32,21 @@ from utils.paths import course_cache, file_lock
 MIN_RATIO = 1.3  # pictures up to so many times the wanted size are not worth a copy
 
 
-def presized(path: Path | str, size: int = 224, folders: tuple[str, ...] | None = None) -> Path:
+def presized(path: Path | str, size: int = 224) -> Path:
     """The same set with its pictures' shorter side at most `size`, so that training reads little.
 
     The copy is made once, under `course_cache()`, and kept up to date: new and changed originals
     are redone, deleted ones removed, originals never touched. Names and folders stay the same;
     files that cannot be used are left out and reported. A set that is small already, and sound,
-    is returned as it is. `folders` limits the pictures as in `get_image_files`. For photos: a
-    mask's numbers would be blended. Raises `DataError` where no picture can be used.
+    is returned as it is. For photos: a mask's numbers would be blended. Raises `DataError` where
+    no picture can be used.
     """
     source = Path(path).resolve()
-    pictures = sorted(get_image_files(source, folders=folders))
-    key = hashlib.sha256(f"{source}|{size}|{folders}".encode()).hexdigest()[:12]
-    copy = course_cache() / "presized" / f"{source.name}-{size}-{key}"
-    copy.parent.mkdir(exist_ok=True)
-    if not _are_large(pictures, size) and _are_known_good(pictures, Path(f"{copy}.good")):
+    pictures = sorted(get_image_files(source))
+    if not _are_large(pictures, size) and len(check_images(pictures).usable) == len(pictures):
         return Path(path)
+    key = hashlib.sha256(f"{source}|{size}".encode()).hexdigest()[:12]
+    copy = course_cache() / "presized" / f"{source.name}-{size}-{key}"
     others = [f for f in get_files(source) if f.suffix.lower() not in SUFFIXES and f.is_file()]
     names = {file.relative_to(source).as_posix(): file for file in pictures + others}
     report = ImageReport(pictures, keep_copies(names, copy, size), source)
@@ -72,16 +71,6 @@ def _stamp(file: Path) -> list[int]:
     return [file.stat().st_size, file.stat().st_mtime_ns] if file.exists() else [0, 0]
 
 
-def _are_known_good(files: list[Path], memory: Path) -> bool:
-    """Whether every picture can be used; that they can is remembered until one changes."""
-    state = hashlib.sha256(repr([(str(f), _stamp(f)) for f in files]).encode()).hexdigest()
-    if memory.exists() and memory.read_text() == state:
-        return True
-    if good := len(check_images(files).usable) == len(files):
-        write_whole(memory, state)
-    return good
-
-
 def keep_copies(
     files: Mapping[str, Path], folder: Path, size: int | None = None
 ) -> list[ImageProblem]:
@@ -104,6 +93,7 @@ def keep_copies(
         return name, entry
 
     # A line for each copy: its name; size and time of the original; what is wrong with that.
+    folder.parent.mkdir(exist_ok=True)
     memory = Path(f"{folder}.jsonl")
     done: dict[str, list] = {}
     with file_lock(f"{folder}.lock"), warnings.catch_warnings():
