@@ -19,7 +19,6 @@ from fastai.torch_core import set_seed
 from fastai.vision.augment import Resize, ResizeMethod
 from fastai.vision.data import ImageBlock
 from fastai.vision.learner import vision_learner
-from safetensors import SafetensorError
 from safetensors.torch import load_model, save
 
 from utils import models
@@ -32,7 +31,6 @@ from utils.recipe import recipe
 from utils.splits import train_valid
 
 SEED = 1
-KEPT = 10  # models of 19 MB, the newest; other pictures, seeds and settings have their own
 
 
 def bear_learner(path: Path | None = None, seed: int = SEED) -> Learner:
@@ -64,25 +62,23 @@ def train_bears(path: Path | None = None, seed: int = SEED) -> Learner:
     learn = bear_learner(path, seed)
     file = _place(learn, seed)
     with file_lock(course_cache() / "bears.lock"):  # the second takes the model of the first
-        if _is_loaded(learn, file):
+        if file.exists():
             print("The bear model that was trained earlier on these pictures is used.")
         else:
             how = recipe(_pictures(learn))
             learn.fine_tune(how.epochs, how.lr)
             keep_bears(learn, seed)
             learn = bear_learner(path, seed)  # its optimizer has made no step, as when taken
-            _is_loaded(learn, file)
+        load_model(learn.model, file)
     learn.model.to(memory_format=torch.channels_last)  # as training leaves it: 4 times as fast
     return learn
 
 
 def keep_bears(learn: Learner, seed: int = SEED) -> None:
-    """Keep a model that chapter 03 trained on its page, for `train_bears`; the oldest one goes."""
+    """Keep a model that chapter 03 trained on its page, for `train_bears`."""
     file = _place(learn, seed)
     file.parent.mkdir(exist_ok=True)
     write_whole(file, save({name: t.contiguous() for name, t in learn.model.state_dict().items()}))
-    for old in sorted(file.parent.glob("*.safetensors"), key=os.path.getmtime)[:-KEPT]:
-        old.unlink(missing_ok=True)
 
 
 def _pictures(learn: Learner) -> list[Path]:
@@ -91,24 +87,14 @@ def _pictures(learn: Learner) -> list[Path]:
 
 def _place(learn: Learner, seed: int) -> Path:
     """Where a model is kept: another name for all that would make it another model."""
-    dl, files = learn.dls.train, _pictures(learn)
+    files, device = _pictures(learn), learn.dls.train.device
     parts = [
         *(inspect.getsource(module) for module in (sys.modules[__name__], models)),
-        *(recipe(files, quiet=True), dl.after_item, dl.after_batch, dl.bs),
         *((file.parts[-3:], hashlib.sha256(file.read_bytes()).digest()) for file in files),
-        *(seed, os.environ.get("COURSE_SEED_SHIFT", "0")),
+        *(recipe(files, quiet=True), seed, os.environ.get("COURSE_SEED_SHIFT", "0")),
         *(module.__version__ for module in (torch, fastai, timm, PIL)),
-        *(dl.device.type, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()),
+        *(device.type, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()),
         os.environ.get("ONEDNN_MAX_CPU_ISA"),
     ]
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     return course_cache() / "bears" / f"{name}.safetensors"
-
-
-def _is_loaded(learn: Learner, file: Path) -> bool:
-    """Fill `learn` from `file`; false if it is not there, or damaged as by a power cut."""
-    try:
-        load_model(learn.model, file)
-    except (FileNotFoundError, SafetensorError):
-        return False
-    return True
