@@ -18,7 +18,6 @@ from PIL import Image
 from utils.common import made_whole, write_whole
 from utils.data import DataError
 from utils.images import (
-    FORMATS,
     SUFFIXES,
     ImageError,
     ImageProblem,
@@ -60,7 +59,7 @@ def presized(path: Path | str, size: int = 224) -> Path:
 def _are_large(files: list[Path], size: int) -> bool:
     """Whether any of up to 400 of the pictures, by its header, is worth a smaller copy."""
     for file in files[:: len(files) // 400 + 1]:
-        with suppress(Exception), Image.open(file, formats=FORMATS) as image:
+        with suppress(ImageError), opened(file) as image:
             if min(image.size) > size * MIN_RATIO:
                 return True
     return False

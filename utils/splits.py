@@ -13,20 +13,12 @@ import torch
 from fastai.data.transforms import RandomSplitter, get_image_files
 
 from utils.common import listed, made_whole, split_of
-from utils.data import (
-    DataError,
-    dataset,
-    dataset_or_sample,
-    is_the_courses,
-    resolve_source,
-    source_label,
-)
+from utils.data import DataError, dataset, dataset_or_sample, is_the_courses, resolve_source
 from utils.images import check_images
 from utils.paths import course_cache, course_home, file_lock
 from utils.presize import keep_copies
 
 VALID_PCT, SEED = 0.2, 42
-PARTS = ("train", "valid")
 FEW = 10  # pictures of a label: if some of them are damaged, all may be
 FEW_JUDGED = 20  # pictures to judge by
 Key = TypeVar("Key", Path, int)
@@ -106,8 +98,8 @@ def divide(
     else:
         judged = held_out(labels)
         parts = {file: "valid" if file in judged else "train" for file in labels}
-    counts = {part: Counter(labels[f] for f in parts if parts[f] == part) for part in PARTS}
-    return parts, said + worries(*counts.values())
+    counts = (Counter(labels[f] for f in parts if parts[f] == part) for part in ("train", "valid"))
+    return parts, said + worries(*counts)
 
 
 def _names(labels: Iterable[str]) -> str:
@@ -184,9 +176,10 @@ def _say_of_your_own(sentences: list[str]) -> None:
 
 def _folder(parent: Path, name: str) -> Path:
     """Where a set's parts are kept; two folders of yours with one name do not share it."""
-    own = "" if is_the_courses() else f"-{zlib.crc32(resolve_source().encode()):08x}"
+    source = resolve_source()
+    own = "" if is_the_courses() else f"-{zlib.crc32(source.encode()):08x}"
     parent.mkdir(exist_ok=True)
-    return parent / f"{source_label()}{own}-{name}"
+    return parent / f"{Path(source).name}{own}-{name}"
 
 
 def train_valid(name: str) -> Path:
