@@ -288,24 +288,18 @@ def read_line(prompt: str) -> str:
     try:
         line = input(prompt)
     except (EOFError, KeyboardInterrupt):
-        raise Exit from None
+        line = "q"
     if line.strip().lower() == "q":
         raise Exit
     return line
 
 
-def open_journal() -> Journal:
-    """The learner's answers; says what there is to know about the file."""
-    journal = Journal()
-    for notice in journal.notices:
-        console.print(escape(notice), style="bold")
-    return journal
-
-
 @app.command("review")
 def ask_due() -> None:
     """Ask what is due for review, one question at a time. Ctrl-D or q stops; all is kept."""
-    bank, journal = load_bank(), open_journal()
+    bank, journal = load_bank(), Journal()
+    for notice in journal.notices:
+        print(notice)
     due = schedule.due(journal, bank)
     if not due:
         coming = schedule.next_due(journal, bank)
@@ -342,7 +336,10 @@ def write_deck(
 @app.command("progress")
 def print_progress() -> None:
     """For each chapter: questions, answered, right, due."""
-    counts = schedule.progress(open_journal(), load_bank())
+    journal = Journal()
+    for notice in journal.notices:
+        print(notice)
+    counts = schedule.progress(journal, load_bank())
     columns = ("questions", "answered", *schedule.RATINGS, "due")
     rows = [[name, *(row[column] for column in columns)] for name, row in counts.items()]
     print_table(["chapter", *columns], rows)
@@ -350,10 +347,6 @@ def print_progress() -> None:
 
 # -- the app ---------------------------------------------------------------------------------------
 
-TRAINING = (
-    "There is no bear model on this computer yet. Training one now, as chapter 04 does: about a "
-    "minute on two cores."
-)
 OfProject = Annotated[
     Path | None, Option("--project", help="A project's folder (`course new`), not the bears.")
 ]
@@ -381,7 +374,8 @@ def notebook_and_model(folder: Path | None) -> tuple[Path, Path]:
 
     use_device()
     course_home()  # which must be there to write to
-    print(TRAINING, flush=True)
+    print("There is no bear model on this computer yet. Training one now, as chapter 04 does:")
+    print("about a minute on two cores.", flush=True)
     return export.NOTEBOOK, save_model(train_bears(), model_folder("bears"), subject="a bear")
 
 

@@ -17,6 +17,8 @@ from utils.common import CourseError, beside, write_whole
 from utils.paths import file_lock
 
 SAVED = "course-update"  # in .git: the learner's files, until the new version is in place
+Content = bytes | None  # of a file; None: there is none
+Step = tuple[str, dict[Path, bytes]]  # what to say, if anything; what to write once it is there
 
 
 def git(root: Path, *words: str) -> bytes:
@@ -38,8 +40,8 @@ def changed(root: Path, *words: str) -> set[str]:
     return {*listed.decode().split("\0")} - {""}
 
 
-def at(root: Path, version: str, path: str) -> bytes | None:
-    """A file as it is in a version, None where it has none."""
+def at(root: Path, version: str, path: str) -> Content:
+    """A file as it is in a version."""
     with suppress(CourseError):
         return git(root, "cat-file", "blob", f"{version}:{path}")
     return None
@@ -76,31 +78,25 @@ def merged(was: bytes, own: bytes, becomes: bytes) -> tuple[bytes, bool]:
     return (nbformat.writes(new, indent=1) + "\n").encode(), all_kept
 
 
-def step(
-    root: Path, path: str, own: bytes | None, base: str, new: str
-) -> tuple[str, dict[str, bytes]]:
-    """What to say of a file that the learner has changed, and what to write over the new version.
-
-    `own` is the learner's, None if they deleted it; what is said is "" where nothing need be.
-    """
-    was, becomes = at(root, base, path), at(root, new, path)
+def step(file: Path, was: Content, own: Content, becomes: Content) -> Step:
+    """What becomes of a file that the learner has changed, or deleted."""
     if own == becomes:
         return "", {}
     if own is None:
         return "deleted by you: comes back", {}
     if becomes is None:
-        return "no longer a part of the course: yours stays", {path: own}
+        return "no longer a part of the course: yours stays", {file: own}
     if was == becomes:
-        return "", {path: own}
+        return "", {file: own}
     content = becomes
-    if path.endswith(".ipynb") and was is not None:
+    if file.suffix == ".ipynb" and was is not None:
         content, all_kept = merged(was, own, becomes)
         if all_kept:
             says = "your cells are in the new version" if content != becomes else ""
-            return says, {path: content}
-    copy = beside(root / path, own)
-    writes = {path: content, copy.relative_to(root).as_posix(): own}
-    return f"changed by you and by the course: new, yours as {copy.name}", writes
+            return says, {file: content}
+    copy = beside(file, own)
+    says = f"changed by you and by the course: new, yours as {copy.name}"
+    return says, {file: content, copy: own}
 
 
 def update(root: Path, dry_run: bool = False) -> list[str]:
@@ -113,7 +109,7 @@ def update(root: Path, dry_run: bool = False) -> list[str]:
     folder = root / git(root, "rev-parse", "--git-dir").decode().strip()
     with file_lock(folder / f"{SAVED}.lock"):
         saved = folder / SAVED
-        owns: dict[str, bytes | None] = {}
+        owns: dict[str, Content] = {}
         if saved.exists():  # a stopped update
             base, new, texts = json.loads(saved.read_text())
             owns = {path: text.encode("latin-1") for path, text in texts.items()}
@@ -131,7 +127,10 @@ def update(root: Path, dry_run: bool = False) -> list[str]:
             own = (root / path).read_bytes() if (root / path).is_file() else None
             if path not in owns or own not in (None, at(root, new, path)):
                 owns[path] = own
-        steps = {path: step(root, path, own, base, new) for path, own in sorted(owns.items())}
+        steps = {
+            path: step(root / path, at(root, base, path), own, at(root, new, path))
+            for path, own in sorted(owns.items())
+        }
         lines = [f"{path}: {says}" for path, (says, _) in steps.items() if says]
         if head not in (base, new):
             lines.append(f"Your own commits are on the branch yours-{head[:8]}.")
@@ -145,8 +144,8 @@ def update(root: Path, dry_run: bool = False) -> list[str]:
             git(root, "branch", "--force", f"yours-{head[:8]}", head)
         git(root, "reset", "--quiet", "--hard", new)
         for _, writes in steps.values():
-            for path, content in writes.items():
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                write_whole(root / path, content)
+            for file, content in writes.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(file, content)
         saved.unlink()  # from here on it is done
         return [*lines, f"{count} files changed. Answers are not in this folder, and stay."]
