@@ -59,10 +59,6 @@ def test_markup_in_an_answer_stays_text(home):
     assert done.status == 0, done.errors
 
 
-def test_review_with_nothing_due(home):
-    assert "Nothing is due." in course("review").out
-
-
 def test_review_asks_what_is_due_keeps_it_and_moves_it_on(home):
     answered_last_month(home, "intro-24")
     done = course("review", typed=f"{RIGHT}\n\n")
@@ -111,9 +107,3 @@ def test_anki_writes_a_deck(home, tmp_path):
     missing = course("anki", "/dev/null/deck.apkg")
     assert missing.status == 1
     assert "/dev/null cannot be read or written (" in missing.errors
-
-
-def test_strip_needs_to_know_which():
-    done = course("strip")
-    assert done.status == 1
-    assert "course strip --all" in done.errors

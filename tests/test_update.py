@@ -17,17 +17,10 @@ CELLS = {"title": "# Pets", "train": "train(1)", "table": "table()", "end": "don
 
 
 def git(folder, *words):
-    who = (
-        "-c",
-        "user.name=test",
-        "-c",
-        "user.email=test@localhost",
-        "-c",
-        "init.defaultBranch=main",
-    )
-    return subprocess.run(
-        ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    settings = ("user.name=test", "user.email=test@localhost", "init.defaultBranch=main")
+    command = ["git", *(word for setting in settings for word in ("-c", setting)), *words]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def write_page(folder, output="1", **cells):

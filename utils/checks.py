@@ -56,13 +56,12 @@ def figures_beside(path: Path) -> dict[str, list[Figure]]:
     text = " ".join(" ".join(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
     found: dict[str, list[Figure]] = {cell.id: [] for cell in cells if cell.cell_type == "code"}
     for figure in [Figure(**row) for row in rows]:
+        where = f"{file.name}: {figure.name}"
         if figure.at_least is None and figure.at_most is None:
-            raise CourseError(f"{file.name}: {figure.name}: write at_least, at_most or both.")
+            raise CourseError(f"{where}: write at_least, at_most or both.")
         if figure.after not in found:
-            raise CourseError(f"{file.name}: {figure.name}: no code cell is called {figure.after}.")
+            raise CourseError(f"{where}: no code cell is called {figure.after}.")
         if " ".join(figure.sentence.split()) not in text:
-            raise CourseError(
-                f"{file.name}: {figure.name}: the chapter no longer says: {figure.sentence}"
-            )
+            raise CourseError(f"{where}: the chapter no longer says: {figure.sentence}")
         found[figure.after].append(figure)
     return found

@@ -72,11 +72,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     console.print(table)
 
 
-def quoted(word: object) -> str:
-    """`word` as it is typed in a command, with quotes where it needs them."""
-    return subprocess.list2cmdline([str(word)]) if os.name == "nt" else shlex.quote(str(word))
-
-
 # -- chapters and data -----------------------------------------------------------------------------
 
 PACKAGES = ("fastai", "torch", "torchvision", "timm", "jupyterlab", "ipywidgets", "nbval")
@@ -440,7 +435,7 @@ def predict(files: Annotated[list[Path], Argument(help="Pictures.")]) -> None:
 MADE = """
 {folder} has your project, with a checklist in its README.md. Next:
   open it      project.ipynb in there: `python start.py` shows what is in notebooks/projects
-  elsewhere    {jupyter} lab {notebook}
+  elsewhere    {command}
   run it       Run → Run All Cells: it trains, shows what to clean, exports, and serves an app"""
 
 
@@ -462,8 +457,9 @@ def new(
     project = new_project(name, data, into, pets=labels == "01")
     project.check()
     jupyter, notebook = Path(sys.executable).with_name("jupyter"), project.folder / NOTEBOOK
-    words = {"jupyter": quoted(jupyter), "notebook": quoted(notebook.resolve())}
-    print(MADE.format(folder=project.folder, **words))
+    words = [str(jupyter), "lab", str(notebook.resolve())]
+    command = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    print(MADE.format(folder=project.folder, command=command))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from utils.paths import PROJECTS
 STARTER = Path(__file__).parent / "starter"  # what a new project's folder begins with
 SETTINGS = "project.json"
 NOTEBOOK, APP = "project.ipynb", "app.ipynb"
-LONGEST = 60  # letters in a name: systems take 255 bytes, and a letter can have four
 STEPS = 1500  # pictures shown to the network in all, about: what 02's bears need
 
 
@@ -113,10 +112,10 @@ def new_project(name: str, data: Path, into: Path = PROJECTS, pets: bool = False
     from utils.images import check_images
     from utils.splits import divide, read_folders
 
-    if not re.fullmatch(rf"\w[\w -]{{,{LONGEST - 1}}}", name):
+    if not re.fullmatch(r"\w[\w -]{,59}", name):  # systems take 255 bytes; a letter can have four
         raise CourseError(
-            f"{name[:LONGEST]!r} is no name for a folder: use up to {LONGEST} letters, digits, - "
-            "and _, as in my-birds."
+            f"{name[:60]!r} is no name for a folder: use up to 60 letters, digits, - and _, as in "
+            "my-birds."
         )
     folder, data = into / name, data.expanduser().resolve()
     if folder.exists():
