@@ -111,7 +111,7 @@ def test_what_cannot_be_matched_is_not_called_wrong():
     feedback = BANK["intro-24"].check("my cat sat on the keyboard")
     assert (feedback.outcome, feedback.score) == ("unmatched", 0.0)
     assert feedback.message.startswith("Can't match. ") and "Missing" not in feedback.message
-    assert "wrong" not in feedback.message.lower() and feedback.missing
+    assert "wrong" not in feedback.message.lower()
     assert BANK["mnist-07"].check("root, mean, square, absolute: beyond me").outcome == "unmatched"
 
 
@@ -230,7 +230,7 @@ def test_any_text(text, id):
     assert feedback.outcome in ("blank", "wrong", "unmatched", "partial", "right")
     assert 0 <= feedback.score <= 1
     assert all(0 <= start < end <= len(text) for start, end, _ in feedback.marked)
-    json.dumps(asdict(feedback) | {"marked": feedback.marked})
+    json.dumps(asdict(feedback))
 
 
 @pytest.mark.parametrize(
@@ -258,18 +258,12 @@ def test_marks_are_what_was_said():
 def test_feedback_explains_itself():
     feedback = BANK["intro-24"].check("metric: for human")
     assert feedback.outcome == "partial"
-    assert [found.idea for found in feedback.found] == [
-        "a metric is for people, to judge the model"
-    ]
-    assert feedback.missing == ("the loss is for the optimiser, to update the parameters",)
-    assert "Missing: the loss is for the optimiser" in feedback.message
+    assert feedback.message == (
+        "Part of it. It has: a metric is for people, to judge the model. "
+        "Missing: the loss is for the optimiser, to update the parameters."
+    )
     slip = BANK["intro-24"].check("metric is what SGD uses; loss is for humans")
     assert slip.message.startswith("You have the two the wrong way round")
-
-
-def test_answer_must_be_text():
-    with pytest.raises(TypeError, match="an answer is text; this is int"):
-        BANK["intro-07"].check(2)
 
 
 def short_question(tmp_path, **fields):
@@ -339,10 +333,11 @@ def test_numbers(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("much", "There is no number in this answer"),
-        ("1 or 2", "There are several numbers here"),
+        ("much", "No number, or more than one"),
+        ("1 or 2", "No number, or more than one"),
+        ("0.2, if I have understood what I was asked to do here", "No number, or more than one"),
         ("0.3", "0.3 is not it"),
-        ("1/0", "There is no number"),
+        ("1/0", "No number"),
         ("9" * 5000, "is not it"),
     ],
 )
@@ -382,7 +377,6 @@ def test_choice(tmp_path, text, outcome):
      ("def double(x): return x", "wrong"), ("def double(x)", "wrong"), ("?", "blank")],
 )  # fmt: skip
 def test_code(tmp_path, text, outcome):
-    pytest.importorskip("utils.quiz.run_code", reason="no code is run yet")
     question = short_question(
         tmp_path,
         kind="code",
@@ -392,7 +386,8 @@ def test_code(tmp_path, text, outcome):
     feedback = question.check(text)
     assert feedback.outcome == outcome, feedback.message
     if outcome == "partial":
-        assert feedback.missing == ("doubles a negative number",)
+        said = "It has: doubles 2. Missing: doubles a negative number."
+        assert feedback.message == f"Part of it. {said}"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from utils.quiz import load_bank, show
 from utils.quiz.anki import write_apkg
-from utils.quiz.questions import Feedback, Found, ShortQuestion
+from utils.quiz.questions import Feedback, ShortQuestion
 
 BANK = load_bank()
 HOSTILE = "<script>alert(1)</script> & \\(x\\) $y$ <b onclick='z'>"
@@ -41,7 +41,7 @@ def test_texts_of_the_bank(text, html):
 
 def test_what_is_typed_is_shown_escaped_with_its_marks():
     question = asked()
-    feedback = Feedback("right", 1.0, "Right.", (Found('it "is"', ((0, 7), (3, 9))),))
+    feedback = Feedback("right", 1.0, "Right.", [(0, 7, 'it "is"'), (3, 9, 'it "is"')])
     page = show.verdict(question, HOSTILE, feedback)
     assert '<mark title="it &quot;is&quot;">&lt;script</mark>' in page
     assert '<mark title="it &quot;is&quot;">&gt;a</mark>' in page  # a letter is marked once

@@ -6,29 +6,31 @@ read; the word lists are data/questions/words.yaml.
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import pairwise, product, zip_longest
 
 import snowballstemmer
+import yaml
 from rapidfuzz.distance import OSA
 
+from utils.paths import DATA
+
+QUESTIONS = DATA / "questions"
 # No answer needs more; what follows is not read, so that a pasted book costs no time.
 LONGEST_READ = 4_000
 NEGATION_REACH = 6  # a "not" denies at most this many meaning-bearing words, within its clause
 WINDOW = 10  # the words of a pattern stand within this many meaning-bearing words of each other
 
 TOKEN = re.compile(
-    r"(?P<word>\d+(?:[.,]\d+)*|[^\W_]+(?:['’][^\W_]+)*)"  # noqa: RUF001 (typed by phones)
-    r"|(?P<percent>%)"
+    r"(?P<word>\d+(?:[.,]\d+)*|[^\W_]+(?:['’][^\W_]+)*|%)"  # noqa: RUF001 (typed by phones)
     # Not the points of "e.g.", "vs.", "0.5"; but the t of "isn't." is no abbreviation.
     r"|(?P<sentence>[;!?\n]|(?<![^\w'\u2019]\w)(?<!^\w)(?<!\bvs)\.(?=\s|$))"
     r"|(?P<comma>[,&])"
     r"|(?P<colon>[-=]+>|[:()=>→⇒—–]|\s-\s)"  # noqa: RUF001 (dashes are typed too)
 )
-PATTERN_PART = re.compile(r"[!?]?\[[^\[\]]*\]|[^\s\[\]]+|[\[\]]")
+PATTERN_PART = re.compile(r"([!?]?)(?:\[([^\[\]]*)\]|(\S+))")
 Z_FOR_S = re.compile(r"(?<=\w{4})is(?=(?:e|es|ed|er|ers|ing|ation|ations)$)")
 OR_FOR_OUR = re.compile(r"(?<=\w{3})our(?=(?:s|ed|ing|less)?$)")
 NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:e[-+]?\d+)?"
@@ -47,34 +49,34 @@ def stem(word: str) -> str:
     return STEMMER.stemWord(once)  # "parameteres" becomes "parameter", and then what that becomes
 
 
-@dataclass(frozen=True)
-class Words:
-    """The word lists of a bank: which words mean the same, which bear no meaning, and so on."""
+@cache
+def _lists() -> dict[str, list]:
+    return yaml.safe_load((QUESTIONS / "words.yaml").read_text(encoding="utf-8"))
 
-    same: Mapping[str, str] = field(default_factory=dict)  # stem -> the stem of its group
-    known: frozenset[str] = frozenset()  # stems that are words, hence no typing errors
-    small: frozenset[str] = frozenset()  # carry no meaning of their own
-    by: frozenset[str] = frozenset()  # the small words before what acts: "updated by"
-    breaks: frozenset[str] = frozenset()  # "and", "but": a new clause begins
-    negations: frozenset[str] = frozenset()
-    turns: frozenset[str] = frozenset()  # "when", "which": a "not" reaches no further
-    blank: frozenset[str] = frozenset()  # whole answers that say "no answer"
-    gives_up: frozenset[str] = frozenset()  # parts of answers that say "no answer"
-    done: frozenset[str] = frozenset()  # whole answers that say "I have done it"
 
-    @classmethod
-    def from_lists(cls, lists: Mapping[str, list], texts: Iterable[str] = ()) -> "Words":
-        """Build from the lists of `words.yaml`; words that occur in `texts` are known ones."""
-        same = {stem(word): stem(group[0]) for group in lists["same"] for word in group}
-        seen = (m["word"] for text in texts for m in TOKEN.finditer(text) if m["word"])
-        known = {stem(word) for word in (*seen, *lists["known"])} | same.keys()
-        plain_lists = ("small", "by", "breaks", "turns", "negations", "blank", "gives_up", "done")
-        rest = {name: frozenset(map(str.lower, lists[name])) for name in plain_lists}
-        return cls(same, frozenset(known), **rest)
+@cache
+def listed(name: str) -> frozenset[str]:
+    """The words that stand under `name` in words.yaml."""
+    return frozenset(_lists()[name])
 
-    def meaning(self, word: str) -> str:
-        """What words are compared by: the stem, or that of the group of synonyms it is in."""
-        return self.same.get(stem(word), stem(word))
+
+@cache
+def _groups() -> dict[str, str]:
+    """The stem of every word that has synonyms, and the one that stands for its group."""
+    return {stem(word): stem(group[0]) for group in _lists()["same"] for word in group}
+
+
+@cache
+def _known() -> set[str]:
+    """The stems that are words, hence no typing errors."""
+    texts = [path.read_text(encoding="utf-8") for path in QUESTIONS.glob("*.yaml")]
+    seen = (match["word"] for text in texts for match in TOKEN.finditer(text) if match["word"])
+    return {stem(word) for word in (*seen, *listed("known"))} | _groups().keys()
+
+
+def meaning(word: str) -> str:
+    """What words are compared by: the stem, or that of the group of synonyms it is in."""
+    return _groups().get(stem(word), stem(word))
 
 
 def plain(answer: str) -> str:
@@ -90,7 +92,6 @@ def read_numbers(answer: str) -> list[float]:
     if word in SPELT:
         return [float(SPELT.index(word))]
     text = re.split(r"[=:]|->", text)[-1]
-    text = re.sub(rf"(?<!\d){NUMBER}\s*[-+*]\s*{NUMBER}", " ", text)  # "1+1" is asked, not answered
     text = re.sub(rf"(?<=\d)\s+(?:out )?of\s+{NUMBER}", " ", text)  # "192 of 200" is 192
     numbers = []
     for match in re.finditer(rf"({NUMBER})(?:\s*/\s*({NUMBER}))?\s*(%|per ?cent)?", text):
@@ -107,36 +108,36 @@ class Token:
     text: str
     start: int
     end: int
-    meanings: dict[str, int]  # what it may mean -> where in the answer those words end
+    meaning: str
+    # What a pattern may find here -> where in the answer those words end. Besides its meaning:
+    # "not" if it is one, "optimi*" if a pattern seeks this, "dataset" in "data set".
+    meanings: dict[str, int]
     sentence: int
     clause: int
-    negation: bool = False  # this word is a "not"
     negated: bool = False  # a "not" denies this word
     by: bool = False  # "by", "with", "from" … stand before it: what acts comes second
     topics: tuple[str, ...] = ()  # what it is said about, the surest first
 
 
-def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None) -> list[Token]:
+def read(answer: str, vocabulary: Mapping[str, str]) -> list[Token]:
     """The meaning-bearing words of `answer`, in order.
 
     `vocabulary`: the words a question looks for, with their meanings; a misspelt word is read as
     the nearest of them.
     """
-    answer, vocabulary = answer[:LONGEST_READ], vocabulary or {}
+    answer = answer[:LONGEST_READ]
     tokens: list[Token] = []
     sentence = clause = reach = 0
     by = False
     matches = list(TOKEN.finditer(answer))
-    next_words = [(match["word"] or "").lower() for match in matches[1:]]
-    for match, next_word in zip(matches, [*next_words, ""], strict=False):
+    for match, after in zip_longest(matches, matches[1:]):
         start, end = match.span()
-        word = match[0].lower().replace("’", "'")  # noqa: RUF001 (typed by phones)
-        if word[0].isdigit():
-            word = word.replace(",", ".")
-        denies = word in words.negations or word.endswith("n't")
+        word = match[0].lower().replace("’", "'").replace(",", ".")  # noqa: RUF001
+        next_word = ((after and after["word"]) or "").lower()
+        denies = word in listed("negations") or word.endswith("n't")
         if word in ("instead", "rather"):
             denies = next_word in ("of", "than")
-        if match["sentence"] or match["comma"] or match["colon"] or word in words.breaks:
+        if not match["word"] or word in listed("breaks"):
             sentence += bool(match["sentence"])
             clause += not match["colon"]  # "metric: for people" stays one clause
             # "not fast or cheap" denies both, "does not (in training) look" what it is about
@@ -146,31 +147,33 @@ def read(answer: str, words: Words, vocabulary: Mapping[str, str] | None = None)
             # "No, …" and "no it can" answer the question, they deny nothing that follows; so does
             # a "no" that opens the answer to a question to which "no" is an answer.
             opens = not tokens and "no" in vocabulary
-            answers_no = word == "no" and (opens or not next_word or next_word in words.small)
+            answers_no = word == "no" and (opens or not next_word or next_word in listed("small"))
             only = next_word in ("only", "just", "merely", "necessarily")
             reach = 0 if answers_no or only else NEGATION_REACH
-            itself = {words.meaning(word): end}
-            tokens.append(Token(word, start, end, itself, sentence, clause, negation=True))
-        elif word not in words.small:
-            word, meaning = _respelt(word, words, vocabulary)
-            token = Token(word, start, end, {meaning: end}, sentence, clause, negated=reach > 0)
-            token.by, by = by, False
-            tokens.append(token)
+            means, found = meaning(word), {meaning(word): end, "not": end}
+            tokens.append(Token(word, start, end, means, found, sentence, clause))
+        elif word not in listed("small"):
+            word, means = _respelt(word, vocabulary)
+            denied, found = reach > 0, {means: end}
+            tokens.append(Token(word, start, end, means, found, sentence, clause, denied, by))
             reach -= 1
-        by = by or word in words.by
-        if word in words.turns and reach < NEGATION_REACH:  # "is not good where it snows"
+            by = False
+        by = by or word in listed("by")
+        if word in listed("turns") and reach < NEGATION_REACH:  # "is not good where it snows"
             reach = 0
-    for token, after in pairwise(tokens):
-        if answer[token.end : after.start] in (" ", "-", "_"):  # "data set" means "dataset" too
-            token.meanings[words.meaning(token.text + after.text)] = after.end
+    prefixes = [word for word in vocabulary if word.endswith("*")]
+    for token, after in zip_longest(tokens, tokens[1:]):
+        token.meanings |= {p: token.end for p in prefixes if token.text.startswith(p[:-1])}
+        if after and answer[token.end : after.start] in (" ", "-", "_"):
+            token.meanings[meaning(token.text + after.text)] = after.end
     return tokens
 
 
-def _respelt(word: str, words: Words, vocabulary: Mapping[str, str]) -> tuple[str, str]:
+def _respelt(word: str, vocabulary: Mapping[str, str]) -> tuple[str, str]:
     """A word and its meaning, both as if it were spelt like the nearest of the vocabulary."""
-    typed, meaning = word, words.meaning(word)
-    if meaning in vocabulary or len(word) < 5 or stem(word) in words.known or word.isdigit():
-        return word, meaning
+    typed, means = word, meaning(word)
+    if means in vocabulary or len(word) < 5 or stem(word) in _known() or word.isdigit():
+        return word, means
     alike = [other for other in vocabulary if len(other) >= 5 and other[0] == word[0]]
     starts = [other[:-1] for other in alike if other.endswith("*")]
     if not word.startswith(tuple(starts)):
@@ -181,8 +184,8 @@ def _respelt(word: str, words: Words, vocabulary: Mapping[str, str]) -> tuple[st
     whole = [other for other in alike if not other.endswith("*")]
     errors = [(min(OSA.distance(form, other) for form in forms), other) for other in whole]
     if errors and min(errors)[0] <= 1 + (len(typed) >= 8) + (len(typed) >= 13):
-        meaning = vocabulary[min(errors)[1]]
-    return word, meaning
+        means = vocabulary[min(errors)[1]]
+    return word, means
 
 
 # -- patterns --------------------------------------------------------------------------------------
@@ -194,7 +197,7 @@ class Element:
 
     phrases: tuple[tuple[str, ...], ...]
     group: int  # elements of a later group (after "..") must stand later in the answer
-    acted: bool = False  # after ">": the element before acts on this one
+    acted: bool  # after ">": the element before acts on this one
 
 
 @dataclass(frozen=True)
@@ -207,14 +210,6 @@ class Pattern:
     optional: tuple[Element, ...]  # "?": what a whole answer may have besides
     whole: bool  # "=": the answer says nothing else
 
-    def vocabulary(self, words: Words) -> dict[str, str]:
-        """The words it looks for, with their meanings, for the correction of typing errors."""
-        written = re.findall(r"[^\W_]+\*?", self.source)
-        prefixes = {word: word for word in written if word.endswith("*")}
-        whole = {word: words.meaning(word) for word in written if word not in prefixes}
-        stems = {stem(word): meaning for word, meaning in whole.items()}
-        return prefixes | whole | stems | {meaning: meaning for meaning in whole.values()}
-
 
 @dataclass(frozen=True)
 class Place:
@@ -223,52 +218,56 @@ class Place:
     first: int
     last: int
     end: int  # in characters
-    negation: bool
+    sentence: int
+    negation: bool  # it is a "not" that the pattern asks for
     negated: bool
 
 
-def parse(source: str, words: Words) -> Pattern:
+def parse(source: object) -> Pattern:
     """Read a pattern.
 
     Raises ValueError, with a sentence for the question writer, if it is not well formed.
     """
+    if not isinstance(source, str):
+        raise ValueError("must be text; put it in quotes")
     sorts: dict[str, list[Element]] = {"": [], "!": [], "?": []}
     group, acted = 0, False
-    whole = source.startswith("=")
-    for part in PATTERN_PART.findall(source.removeprefix("=")):
-        if part == "..":
+    for sort, any_of, one in PATTERN_PART.findall(source.removeprefix("=")):
+        if one == "..":
             group += 1
-        elif part == ">":
+        elif one == ">":
             acted = True
-        elif part in "[]":
-            raise ValueError(f"'{source}' has a bracket without its partner; write [one|other]")
         else:
-            sort = part[0] if part[0] in "!?" else ""
-            phrases = part.removeprefix(sort).strip("[]").split("|")
-            element = tuple(_phrase(p.strip(), source, words) for p in phrases)
-            sorts[sort].append(Element(element, group, acted))
+            phrases = tuple(_phrase(phrase, source) for phrase in (any_of or one).split("|"))
+            sorts[sort].append(Element(phrases, group, acted))
             acted = False
     if not sorts[""]:
         raise ValueError(f"'{source}' names no word to look for; write at least one")
-    if sorts["?"] and not whole:
-        raise ValueError(f"'{source}' has '?' without '='; what may also be said needs no mention")
     needed, banned, optional = map(tuple, sorts.values())
-    return Pattern(source, needed, banned, optional, whole)
+    return Pattern(source, needed, banned, optional, whole=source.startswith("="))
 
 
-def _phrase(text: str, source: str, words: Words) -> tuple[str, ...]:
-    parts = re.split(r"[\s_]+", text)
+def _phrase(text: str, source: str) -> tuple[str, ...]:
+    parts = re.split(r"[\s_]+", text.strip().lower())
     for part in parts:
-        if not re.fullmatch(r"[^\W_][^\W_.'%]*(\.\d+)?\*?|%", part):
-            raise ValueError(f"'{source}' has '{part}' where a word should be; write letters only")
-        if part.lower() in words.small:
-            raise ValueError(f"'{source}' uses '{part}', a small word nobody reads; leave it out")
-    return tuple(p.lower() if p == "not" or p[-1] == "*" else words.meaning(p) for p in parts)
+        if not re.fullmatch(r"[^\W_][^\W_.'%]*(\.\d+)?\*?|%", part) or part in listed("small"):
+            raise ValueError(f"'{source}' has '{part}': write words, and none that is not read")
+    return tuple(part if part.endswith("*") else meaning(part) for part in parts)
+
+
+def vocabulary(patterns: Iterable[Pattern]) -> dict[str, str]:
+    """The words that patterns look for, as written and as stems, with their meanings."""
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        for word in re.findall(r"[^\W_]+(?:\.\d+)?\*?", pattern.source.lower()):
+            means = word if word.endswith("*") else meaning(word)
+            found |= dict.fromkeys((word, stem(word), means), means)
+    return found
 
 
 def first_said(
-    say: Sequence[Pattern], tokens: Sequence[Token], about: str = "", sure: bool = False
-) -> tuple[Pattern, tuple[tuple[int, int], ...]] | None:
+    say: Iterable[Pattern], tokens: Sequence[Token], about: str = "", sure: bool = False
+) -> tuple[Pattern, list[tuple[int, int]]] | None:
     """The first of these ways of saying it that the answer uses, and the character spans that do.
 
     Those of a whole answer come before others. `about`: only words that are said about this topic
@@ -276,108 +275,79 @@ def first_said(
     """
     if about:
         tokens = [t for t in tokens if about in t.topics and not (sure and len(t.topics) > 1)]
-    said = {meaning for token in tokens for meaning in token.meanings}
     for pattern in sorted(say, key=lambda p: not p.whole):
-        if _may_be_in(said, pattern) and (spans := _find(pattern, tokens)):
-            return pattern, tuple(spans)
+        if places := _find(pattern, tokens):
+            return pattern, [(tokens[p.first].start, p.end) for p in places]
     return None
 
 
-def _may_be_in(said: set[str], pattern: Pattern) -> bool:
-    """Whether an answer with these meanings can match; quick, to pass over most patterns."""
-    firsts = ([phrase[0] for phrase in element.phrases] for element in pattern.elements)
-    return all(any(w in said or w == "not" or w[-1] == "*" for w in words) for words in firsts)
-
-
-def _find(pattern: Pattern, tokens: Sequence[Token]) -> list[tuple[int, int]]:
-    for sentence in dict.fromkeys(token.sentence for token in tokens):
-        inside = [token for token in tokens if token.sentence == sentence]
-        banned = (place for element in pattern.banned for place in _places(element, inside))
-        if any(not place.negated for place in banned):  # "not element by element" bans nothing
-            continue
-        options = [_places(element, inside) for element in pattern.elements]
-        ways = _chosen(pattern.elements, options) if all(options) else ()
-        chosen = next((way for way in ways if _related(pattern.elements, way, inside)), ())
-        if chosen and not (pattern.whole and _says_more(pattern, chosen, inside, tokens)):
-            return sorted((inside[p.first].start, p.end) for p in chosen)
-    return []
-
-
-def _related(elements: Sequence[Element], chosen: Sequence[Place], inside: Sequence[Token]) -> bool:
-    """Whether what acts stands before what it acts on, or after it and a "by"."""
-    for element, (actor, acted) in zip(elements[1:], pairwise(chosen), strict=True):
-        first, second = sorted((actor, acted), key=lambda place: place.first)
-        # The "by" may stand before an adjective: "by the new weights".
-        between = inside[max(first.last + 1, second.first - 1) : second.first + 1]
-        if element.acted and any(token.by for token in between) != (second is actor):
-            return False
-    return True
-
-
-def _says_more(
-    pattern: Pattern, chosen: Sequence[Place], inside: Sequence[Token], tokens: Sequence[Token]
-) -> bool:
-    """Whether the answer says more than the pattern: words neither chosen, optional nor "not"."""
-    covered = {id(t) for p in chosen for t in inside[p.first : p.last + 1]}
-    for element in pattern.optional:
-        covered |= {id(t) for p in _places(element, tokens) for t in tokens[p.first : p.last + 1]}
-    return any(id(token) not in covered and not token.negation for token in tokens)
+def _find(pattern: Pattern, tokens: Sequence[Token]) -> Sequence[Place]:
+    """A place for each element of the pattern, such that together they say it; or none."""
+    options = [_places(element, tokens) for element in pattern.elements]
+    banned = [place for element in pattern.banned for place in _places(element, tokens)]
+    closed = {p.sentence for p in banned if not p.negated}  # "not pixel by pixel" bans nothing
+    for anchor in min(options, key=len):
+        sentence = anchor.sentence
+        near = [
+            [p for p in places if abs(p.first - anchor.first) < WINDOW and p.sentence == sentence]
+            for places in options
+        ]
+        for chosen in product(*near) if sentence not in closed else ():
+            if _says(pattern, chosen, tokens):
+                return chosen
+    return ()
 
 
 def _places(element: Element, tokens: Sequence[Token]) -> list[Place]:
     """Everywhere that one of the phrases of `element` stands."""
     found = []
-    for first in range(len(tokens)):
-        for phrase in element.phrases:
+    for first, token in enumerate(tokens):
+        for phrase in (p for p in element.phrases if p[0] in token.meanings):
             here = tokens[first : first + len(phrase)]
-            ends = [_word_end(word, token) for word, token in zip(phrase, here, strict=False)]
-            if len(here) == len(phrase) and all(ends) and here[0].clause == here[-1].clause:
-                negation = phrase[0] == "not"
+            there = [word in t.meanings for word, t in zip(phrase, here, strict=False)]
+            if all(there) and len(here) == len(phrase) and here[-1].clause == token.clause:
                 # "not seen" brings its own "not": it is no denial of what else is said.
-                negated = not negation and any(token.negated for token in here)
-                last = first + len(phrase) - 1
-                found.append(Place(first, last, ends[-1], negation and last == first, negated))
+                negated = phrase[0] != "not" and any(t.negated for t in here)
+                last, end = first + len(phrase) - 1, here[-1].meanings[phrase[-1]]
+                negation = phrase == ("not",)
+                found.append(Place(first, last, end, token.sentence, negation, negated))
     return found
 
 
-def _word_end(word: str, token: Token) -> int:
-    """Where the token ends if it is the word of the pattern, else 0."""
-    if word == "not":
-        return token.end if token.negation else 0
-    if word.endswith("*"):
-        return token.end if token.text.startswith(word[:-1]) else 0
-    return token.meanings.get(word, 0)
-
-
-def _chosen(
-    elements: Sequence[Element], options: Sequence[list[Place]]
-) -> Iterator[tuple[Place, ...]]:
-    """Every way to choose a place for each element, denied if the pattern says "not", else not."""
-    for anchor in min(options, key=len):
-        near = [[p for p in places if abs(p.first - anchor.first) < WINDOW] for places in options]
-        for chosen in _fitting(elements, near) if all(near) else ():
-            words = [place for place in chosen if not place.negation]
-            asked = len(words) < len(chosen)  # for a "not"
-            if not words or any(place.negated for place in words) == asked:
-                yield chosen
-
-
-def _fitting(
-    elements: Sequence[Element], options: Sequence[list[Place]], chosen: tuple[Place, ...] = ()
-) -> Iterator[tuple[Place, ...]]:
-    """Every way to go on from `chosen`: near each other, in order, no word standing for two."""
-    if len(chosen) == len(elements):
-        yield chosen
-        return
-    any_order = [element.group == elements[len(chosen)].group for element in elements]
-    for place in options[len(chosen)]:
-        fits = (
-            abs(before.first - place.first) < WINDOW
-            and (before.last < place.first or (place.last < before.first and either))
-            for before, either in zip(chosen, any_order, strict=False)
+def _says(pattern: Pattern, chosen: Sequence[Place], tokens: Sequence[Token]) -> bool:
+    """Whether these places are near each other, in order, and denied if the pattern says "not"."""
+    words = [place for place in chosen if not place.negation]
+    asked = len(words) < len(chosen)  # for a "not"
+    if words and any(place.negated for place in words) != asked:
+        return False
+    pairs = zip(chosen, pattern.elements, strict=True)
+    order = sorted((place.first, place.last, element.group) for place, element in pairs)
+    return (
+        order[-1][0] - order[0][0] < WINDOW
+        and all(
+            end < first and one <= other for (_, end, one), (first, _, other) in pairwise(order)
         )
-        if all(fits):
-            yield from _fitting(elements, options, (*chosen, place))
+        and _related(pattern.elements, chosen, tokens)
+        and not (pattern.whole and _says_more(pattern, chosen, tokens))
+    )
+
+
+def _related(elements: Sequence[Element], chosen: Sequence[Place], tokens: Sequence[Token]) -> bool:
+    """Whether what acts stands before what it acts on, or after it and a "by"."""
+    for element, (actor, acted) in zip(elements[1:], pairwise(chosen), strict=True):
+        first, second = sorted((actor, acted), key=lambda place: place.first)
+        # The "by" may stand before an adjective: "by the new weights".
+        between = tokens[max(first.last + 1, second.first - 1) : second.first + 1]
+        if element.acted and any(token.by for token in between) != (second is actor):
+            return False
+    return True
+
+
+def _says_more(pattern: Pattern, chosen: Sequence[Place], tokens: Sequence[Token]) -> bool:
+    """Whether the answer says more than the pattern: words neither chosen, optional nor "not"."""
+    optional = [place for element in pattern.optional for place in _places(element, tokens)]
+    covered = {i for p in (*chosen, *optional) for i in range(p.first, p.last + 1)}
+    return any(i not in covered and "not" not in t.meanings for i, t in enumerate(tokens))
 
 
 def assign_topics(tokens: Sequence[Token], topics: Mapping[str, Sequence[Pattern]]) -> None:
@@ -393,23 +363,20 @@ def assign_topics(tokens: Sequence[Token], topics: Mapping[str, Sequence[Pattern
         for name in names
         for place in _places(name.elements[0], tokens)
     }
-    by_sentence: dict[int, list[str]] = defaultdict(list)
-    by_clause: dict[int, list[str]] = defaultdict(list)
-    for index in sorted(named):
-        by_sentence[tokens[index].sentence].append(named[index])
-        by_clause[tokens[index].clause].append(named[index])
-    current = named[min(named)] if named else ""
-    first = next(iter(topics), "")
-    if first not in named.values():  # "edges; later layers …": what opens is about the first topic
-        current = first if named else ""
+    if not named:
+        return
+    # "edges; later layers …": what opens is about the first topic if only others are named.
+    first = next(iter(topics))
+    current = named[min(named)] if first in named.values() else first
     clause = -1
     for index, token in enumerate(tokens):
-        in_sentence, in_clause = by_sentence[token.sentence], by_clause[token.clause][:1]
+        in_sentence = {named[i] for i in named if tokens[i].sentence == token.sentence}
+        in_clause = [named[i] for i in sorted(named) if tokens[i].clause == token.clause][:1]
         if index in named:
             current = named[index]
-        elif len(set(in_sentence)) == 1:
-            current = in_sentence[0]
+        elif len(in_sentence) == 1:
+            (current,) = in_sentence
         elif in_clause and token.clause != clause:
             current = in_clause[0]
         clause = token.clause
-        token.topics = tuple(dict.fromkeys([current, *in_clause])) if current else ()
+        token.topics = tuple(dict.fromkeys([current, *in_clause]))

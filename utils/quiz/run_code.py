@@ -17,31 +17,25 @@ import importlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import traceback
 import types
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple
 
 ANSWER = "<your answer>"
 LIBRARIES = {"fastai", "matplotlib", "numpy", "pandas", "PIL", "torch", "torchvision"}
-START = 60.0  # seconds a slow machine may take to import those
 FILE_BYTES = 16 << 20  # the largest file an answer may write
-TOO_LATE = re.compile(rb"^Timeout \(", re.MULTILINE)  # as faulthandler writes it
 
 
-@dataclass(frozen=True)
-class CodeResult:
+class CodeResult(NamedTuple):
     """What came of an answer: one bool a check, and a sentence when something went wrong."""
 
     passed: list[bool]
     error: str | None
-    timed_out: bool = False
 
 
 def run_code(
@@ -55,29 +49,22 @@ def run_code(
     with tempfile.TemporaryDirectory(prefix="answer-", ignore_cleanup_errors=True) as folder:
         homes = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), folder)
         plain = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg"}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-I", "-B", "-X", "utf8", "-W", "ignore", __file__],
-                input=json.dumps([source, checks, seconds, megabytes]).encode(),
-                stdout=subprocess.PIPE,  # for reports: what the answer prints is thrown away
-                stderr=subprocess.DEVNULL,
-                cwd=os.path.realpath(folder),
-                env=os.environ | homes | plain,
-                timeout=START + seconds,
-            )
-        except subprocess.TimeoutExpired:
-            late = f"Python and its libraries did not start within {START:g} seconds: try again"
-            return CodeResult([False] * len(checks), late)
-    reports = [json.loads(line) for line in done.stdout.split(b"\n") if line.startswith(b"[")]
+        said = subprocess.run(
+            [sys.executable, "-I", "-B", "-X", "utf8", "-W", "ignore", __file__],
+            input=json.dumps([source, checks, seconds, megabytes]).encode(),
+            stdout=subprocess.PIPE,  # for reports: what the answer prints is thrown away
+            stderr=subprocess.DEVNULL,
+            cwd=os.path.realpath(folder),
+            env=os.environ | homes | plain,
+        ).stdout.splitlines()
+    reports = [json.loads(line) for line in said if line.startswith(b"[")]
     passed, error = reports[-1] if reports else ([], None)
-    missing, code = len(checks) - len(passed), done.returncode
-    timed_out = missing > 0 and bool(TOO_LATE.search(done.stdout))
-    if timed_out:
-        error = f"stopped after {seconds:g} seconds: is there a loop that never ends?"
+    missing = len(checks) - len(passed)
+    if missing and any(line.startswith(b"Timeout (") for line in said):  # says faulthandler
+        error = f"no end within {seconds:g} seconds: is there a loop that never ends?"
     elif missing and not error:
-        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        error = f"your code ended Python before it was checked ({how})"
-    return CodeResult(passed + [False] * missing, error or None, timed_out)
+        error = "your code ended Python before it was checked"
+    return CodeResult(passed + [False] * missing, error or None)
 
 
 # -- in the child ----------------------------------------------------------------------------------
@@ -94,24 +81,14 @@ def _child() -> None:
     # ends the process from a thread that needs no Python
     faulthandler.dump_traceback_later(seconds, exit=True, file=reports)
     _limit(megabytes)
-    sys.addaudithook(_refuse_the_rest(str(Path.cwd())))
+    sys.addaudithook(partial(_refuse, str(Path.cwd())))
     sys.modules["__main__"] = main = types.ModuleType("__main__")
-    passed: list[bool] = []
-    error = _problem(source, ANSWER, main.__dict__)
-    reports.write(f"{json.dumps([passed, error])}\n".encode())
-    for check in checks:
-        problem = _problem(check, "<check>", main.__dict__)
-        passed.append(problem is None)
-        error = error or problem
-        reports.write(f"{json.dumps([passed, error])}\n".encode())
+    problems: list[str | None] = []
+    for code in [source, *checks]:
+        problems.append(_problem(code, "<check>" if problems else ANSWER, main.__dict__))
+        error = next(filter(None, problems), None)
+        reports.write(f"{json.dumps([[p is None for p in problems[1:]], error])}\n".encode())
     os._exit(0)  # not the learner's atexit functions and threads
-
-
-REASONS = {
-    MemoryError: "MemoryError: your code took more memory than an answer may",
-    RecursionError: "RecursionError: a function calls itself without end",
-    SystemExit: "SystemExit: your code ended Python before it was checked",
-}
 
 
 def _problem(code: str, file: str, names: dict) -> str | None:
@@ -127,25 +104,23 @@ def _problem(code: str, file: str, names: dict) -> str | None:
         frames = traceback.walk_tb(error.__traceback__)
         lines = [line for frame, line in frames if frame.f_code.co_filename == ANSWER]
         line = lines[-1] if lines else getattr(error, "lineno", None)
-        reason = REASONS.get(type(error)) or traceback.format_exception_only(error)[-1].strip()
+        reason = traceback.format_exception_only(error)[-1].strip()
+        if isinstance(error, MemoryError):
+            reason = "MemoryError: your code took more memory than an answer may"
         return f"{ANSWER}, line {line}: {reason}"[:500] if line else reason[:500]
     return None
 
 
 def _limit(megabytes: int) -> None:
-    """Limit memory, on top of what starting up took, and files; does nothing on Windows."""
-    try:
+    """Limit memory, on top of what starting up took, and files, where the system can."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
-    except ImportError:
-        return
-    limits = {resource.RLIMIT_FSIZE: FILE_BYTES, resource.RLIMIT_CORE: 0}
-    if sys.platform == "linux":
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
         status = Path("/proc/self/status").read_text().split()
         used = int(status[status.index("VmData:") + 1])  # kB
-        limits[resource.RLIMIT_DATA] = used * 1024 + megabytes * 2**20
-    for number, value in limits.items():
-        with contextlib.suppress(ValueError):  # there is a lower limit already
-            resource.setrlimit(number, (value, value))
+        limit = used * 1024 + megabytes * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 REFUSED = (
@@ -156,31 +131,25 @@ CHANGES = (
     *("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"),
     *("os.chmod", "os.chown", "os.utime", "os.setxattr", "shutil.rmtree"),
 )
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-def _refuse_the_rest(folder: str) -> Callable[[str, tuple], None]:
-    """An audit hook that refuses what an answer has no business with, on every system."""
-
-    def refuse(what: str) -> NoReturn:
-        raise PermissionError(f"an answer may not {what}: it runs apart, in an empty folder")
-
-    def hook(event: str, arguments: tuple) -> None:
-        # which would start a process where no hook hears of it
-        if event == "import" and arguments[0].startswith("multiprocessing.popen"):
-            refuse("start another process")
-        if event.startswith(REFUSED):
-            refuse(f"use {event}")
-        if event == "open":
-            writes = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            arguments = arguments[:1] if writes else ()
-        elif event not in CHANGES:
-            return
-        for path in arguments:
-            named = isinstance(path, str | bytes | os.PathLike)  # or it is open already
-            if named and not Path(os.path.realpath(os.fsdecode(path))).is_relative_to(folder):
-                refuse(f"use {event} on {path!r}")
-
-    return hook
+def _refuse(folder: str, event: str, arguments: tuple) -> None:
+    """As an audit hook, refuse what an answer has no business with, on every system."""
+    paths = arguments if event in CHANGES else ()
+    if event == "open" and arguments[2] & WRITES:
+        paths = arguments[:1]
+    outside = any(
+        not Path(os.path.realpath(os.fsdecode(path))).is_relative_to(folder)
+        for path in paths
+        if isinstance(path, str | bytes | os.PathLike)  # or it is open already
+    )
+    # which would start a process where no hook hears of it
+    apart = event == "import" and arguments[0].startswith("multiprocessing.popen")
+    if outside or apart or event.startswith(REFUSED):
+        raise PermissionError(
+            f"an answer may not do this ({event}): it runs apart, in an empty folder"
+        )
 
 
 if __name__ == "__main__":
