@@ -142,7 +142,7 @@ def test_usable_images_prints_only_when_there_is_something_to_say(tmp_path, caps
         (b'<?xml version="1.0"?><svg/>', "unsupported", "SVG"),
         (b"\n<!DOCTYPE html><html>", "unsupported", "web page"),
         (b"PK\x03\x04....", "unsupported", "archive"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unsupported", "PostScript"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture", "text file"),
         (encoded(photo(), "JPEG")[:600], "truncated", "cut short"),
         (encoded(photo(), "PPM"), "not a picture", "not a picture"),
     ],

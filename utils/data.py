@@ -270,17 +270,10 @@ def _in_words(name: str, again: str) -> Iterator[None]:
     try:
         yield
     except (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
-        # an HTTPError's own text holds the page it came with
-        code, reason = getattr(error, "code", None), getattr(error, "reason", error)
-        why = f"the server answered {code}" if code else str(reason)
-        if isinstance(error, tarfile.FilterError):
-            why = f"its member {printable(error.tarinfo.name)} could reach outside its folder"
-        elif isinstance(error, (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)):
-            why = "it is cut short or damaged, or a web page (a log-in?) came in its place"
         raise DataError(
-            f"Could not download {name} ({why}): type `{again}` to try again, or get {url} on "
-            "another machine, unpack it, and set COURSE_DATA to the folder it is in, or set "
-            "COURSE_DATA=sample to go on without."
+            f"Could not download {name} ({printable(error)}): type `{again}` to try again, after a "
+            f"log-in if your network wants one, or get {url} on another machine, unpack it, and "
+            "set COURSE_DATA to the folder it is in, or set COURSE_DATA=sample to go on without."
         ) from error
 
 
@@ -334,5 +327,5 @@ def fetch_photos(count: int, folder: Path = NOTEBOOKS / "photos") -> Path:
             if taken["cats"] + taken["dogs"] >= count:
                 break
         if min(taken["cats"], taken["dogs"]) < 10:
-            raise EOFError
+            raise EOFError("there were hardly any photos in it")
     return target / "images"

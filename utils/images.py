@@ -34,13 +34,9 @@ FATAL = ("empty", "oversized", "truncated", "not a picture", "unsupported", "mis
 # How files that are no picture here begin, and what they look like.
 SIGNATURES = [
     (rb"%PDF", "a PDF document"),
-    (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC photo"),
-    (rb"....ftypavi", "an AVIF picture"),
+    (rb"....ftyp(hei|hev|mif1|msf1|avi)", "a HEIC or AVIF photo"),
     (rb"....ftyp", "a video"),
-    (rb"8BPS", "a Photoshop file"),
-    (rb"%!PS", "a PostScript file"),
     (rb"<svg|<\?xml", "an SVG drawing"),
-    (rb".{8}WAVE", "a sound"),
     (rb"PK\x03\x04|\x1f\x8b", "an archive or an office document"),
     (rb"<!doctype html|<html", "a web page"),
 ]
