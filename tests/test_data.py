@@ -83,7 +83,7 @@ def test_sample_is_what_is_found_without_being_asked(tmp_path):
     assert data.source_label() == "sample"
 
 
-@pytest.mark.parametrize("inner", ["pets/images", "oxford-iiit-pet/images", "images"])
+@pytest.mark.parametrize("inner", ["pets/images", "oxford-iiit-pet/images"])
 def test_own_folder_with_each_accepted_layout(tmp_path, monkeypatch, inner):
     add_photos(tmp_path / "mine" / inner, ["Rex_1.JPG"])
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "mine"))
@@ -159,8 +159,8 @@ def test_a_folder_without_a_set_gets_the_sample_and_a_sentence(tmp_path, monkeyp
 
 
 def test_a_set_of_empty_files_is_not_a_set(tmp_path):
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.jpg").touch()
+    (tmp_path / "pets" / "images").mkdir(parents=True)
+    (tmp_path / "pets" / "images" / "a.jpg").touch()
     with pytest.raises(DataError):
         dataset("pets", str(tmp_path))
 

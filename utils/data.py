@@ -131,10 +131,9 @@ def is_the_courses() -> bool:
 
 
 def _own(entry: DataSet, folder: Path) -> Path:
-    """The set in a learner's folder, under our name, under the public archive's, or bare.
+    """The set in a learner's folder, under our name or the public archive's.
 
-    Class folders are not taken bare: those of any other set would pass for them. One or two
-    folders around it are looked through, and that is said.
+    One or two folders around it are looked through, and that is said.
     """
     place = folder / entry.name
     for named in (place, folder / entry.archive_stem):
@@ -143,8 +142,6 @@ def _own(entry: DataSet, folder: Path) -> Path:
                 if inside != named:
                     print(f"Found {entry.name} inside {inside.relative_to(named)}.")
                 return inside
-    if entry.public and entry.is_in(folder):
-        return folder
     split = entry.layout.startswith("images/") and any(place.glob("**/[Tt]rain"))
     advice = "without a folder train (the chapters divide a set themselves), " if split else ""
     raise DataError(
