@@ -40,7 +40,7 @@ def write_answers(folder: Path, log: Path) -> None:
         file.write(b"ready\n")
         for number in count():
             key = f"{log.stem}-{number}"
-            journal.record_answer(key, answer(key), "right", 1.0)
+            journal.record_answer(key, answer(key), "right")
             file.write(f"{key}\n".encode())
             time.sleep(0.005)  # or the other would hardly ever come to write
 

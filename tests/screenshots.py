@@ -61,7 +61,7 @@ def judged_card() -> str:
     with tempfile.TemporaryDirectory() as home, patch.dict(os.environ, COURSE_HOME=home):
         quiz = Quiz("Question", [load_bank()[QUESTION]])
         quiz.respond({"do": "check", "id": QUESTION, "answer": ANSWER})
-    state = {name: getattr(quiz, name) for name in ("name", "notice", "status", "listing", "card")}
+    state = {name: getattr(quiz, name) for name in ("name", "notice", "status", "cards")}
     return CARD.format(css=Quiz._css, script=json.dumps(Quiz._esm), state=json.dumps(state))
 
 

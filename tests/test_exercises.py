@@ -31,12 +31,13 @@ def test_an_exercise_is_judged_where_it_stands_and_not_asked_again_below(bank, m
     widget.quiz("01_pet_classifier")
     exercise, questionnaire = shown
     exercise.respond({"nr": 1, "do": "check", "id": "try-01", "answer": "5"})
-    assert (exercise.card["outcome"], Journal().latest("try-01").outcome) == ("wrong", "wrong")
-    assert [row["id"] for row in questionnaire.listing] == ["intro-01"]
+    kept = Journal().latest_all()["try-01"]
+    assert (exercise.cards[0]["outcome"], kept.outcome) == ("wrong", "wrong")
+    assert [card["id"] for card in questionnaire.cards] == ["intro-01"]
 
 
 def test_guesses_stand_beside_what_came_out(bank):
-    Journal().record_guess("error", "0.5 <b>or so</b>")
+    Journal().record_answer("error", "0.5 <b>or so</b>", "guess")
     table = widget.guesses({"error": ("The error?", 0.02), "time": ("Seconds?", 30)})
     assert table["your guess"].to_dict() == {
         "The error?": "0.5 <b>or so</b>",

@@ -16,7 +16,7 @@ from journal_writer import answer_text
 
 from utils.common import CourseError
 from utils.quiz import journal as module
-from utils.quiz.journal import Journal, JournalError
+from utils.quiz.journal import Journal
 
 WRITER = Path(__file__).with_name("journal_writer.py")
 KILLS = 16  # `make kills` makes 2,000
@@ -44,13 +44,12 @@ def run(*arguments, **env):
 
 
 def test_keeps_answers_and_every_earlier_one(path):
-    Journal(path).record_answer("intro-01", "first", "wrong", 0.0)
-    Journal(path).record_answer("intro-01", "second", "partial", 0.4, source="terminal")
-    Journal(path).record_answer("intro-01", "", "blank", 0.0)
-    held = Journal(path).latest("intro-01")
-    assert (held.answer, held.outcome, held.score) == ("second", "partial", 0.4)
-    assert (held.source, held.verdict, held.overruled) == ("terminal", "partial", False)
-    assert Journal(path).latest("intro-02") is None
+    Journal(path).record_answer("intro-01", "first", "wrong")
+    Journal(path).record_answer("intro-01", "second", "partial")
+    Journal(path).record_answer("intro-01", "", "blank")
+    (first, held) = Journal(path).answers()
+    assert (first.answer, first.outcome) == ("first", "wrong")
+    assert (held.answer, held.outcome, held.verdict) == ("second", "partial", "partial")
     assert Journal(path).latest_all() == {"intro-01": held}
     with closing(sqlite3.connect(path)) as db:
         bodies = db.execute("SELECT body FROM events").fetchall()
@@ -61,47 +60,14 @@ def test_overruling_keeps_the_verdict_and_ends_with_the_next_answer(path):
     mine = Journal(path)
     with pytest.raises(KeyError):
         mine.overrule("intro-01", "right")
-    mine.record_answer("intro-01", "words", "wrong", 0.1)
+    mine.record_answer("intro-01", "words", "wrong")
     mine.overrule("intro-01", "right")
-    held = mine.latest("intro-01")
-    assert (held.outcome, held.score, held.verdict, held.overruled) == ("right", 1.0, "wrong", True)
-    mine.overrule("intro-01", "partial")
-    held = mine.latest_all()["intro-01"]
-    assert (held.outcome, held.score, held.verdict) == ("partial", 0.5, "wrong")
-    mine.record_answer("intro-01", "other words", "wrong", 0.0)
-    assert mine.latest("intro-01").outcome == "wrong" and not mine.latest("intro-01").overruled
-
-
-def test_a_verdict_of_ones_own_is_one_of_three(path):
-    mine = Journal(path)
-    mine.record_answer("intro-01", "words", "wrong", 0.0)
-    with pytest.raises(ValueError, match="right, partial, wrong"):
-        mine.overrule("intro-01", "blank")
-    assert mine.latest("intro-01").outcome == "wrong"
-
-
-def test_draft_is_kept_until_checked(path):
-    mine = Journal(path)
-    mine.save_draft("intro-01", "half a thou")
-    mine.save_draft("intro-02", "other")
-    assert Journal(path).drafts("intro-01") == {"intro-01": "half a thou"}
-    mine.record_answer("intro-01", "half a thought", "partial", 0.5)
-    assert mine.drafts() == {"intro-02": "other"}
-    mine.save_draft("intro-01", "more")
-    size = path.stat().st_size
-    for _ in range(40):
-        mine.save_draft("intro-01", "more")  # nothing new
-    assert mine.drafts()["intro-01"] == "more" and path.stat().st_size == size
-
-
-def test_guesses(path):
-    mine = Journal(path)
-    mine.record_guess("01/cell-8", "another cell's")
-    assert mine.guess("01/cell-7") is None
-    mine.record_guess("01/cell-7", "12")
-    assert mine.guess("01/cell-7") == "12"
-    mine.record_guess("01/cell-7", "again")
-    assert mine.guess("01/cell-7") == "again"
+    for outcome in ("right", "partial"):
+        mine.overrule("intro-01", outcome)
+        held = mine.latest_all()["intro-01"]
+        assert (held.outcome, held.verdict) == (outcome, "wrong")
+    mine.record_answer("intro-01", "other words", "wrong")
+    assert [answer.outcome for answer in mine.answers()] == ["partial", "wrong"]
 
 
 def test_any_text_comes_back(path):
@@ -112,13 +78,13 @@ def test_any_text_comes_back(path):
         "\u2028🐻\x7f\r\n\t",
         "x" * 9000,
     ):
-        mine.record_answer("intro-01", text, "wrong", 0.0)
-        assert mine.latest("intro-01").answer == text
+        mine.record_answer("intro-01", text, "wrong")
+        assert mine.latest_all()["intro-01"].answer == text
 
 
 def test_lives_where_course_home_says(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_HOME", str(tmp_path / "mine"))
-    Journal().record_answer("intro-01", "words", "right", 1.0)
+    Journal().record_answer("intro-01", "words", "right")
     assert (tmp_path / "mine" / "answers.sqlite3").exists()
 
 
@@ -214,11 +180,11 @@ def test_waits_for_another_program_then_says_so(path, monkeypatch):
     mine = Journal(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(JournalError, match="another program is holding"):
-            mine.record_answer("intro-01", "words", "right", 1.0)
-    with module.file_lock(f"{path}.lock"), pytest.raises(JournalError, match="another program is"):
-        mine.record_answer("intro-01", "words", "right", 1.0)
-    mine.record_answer("intro-01", "words", "right", 1.0)
+        with pytest.raises(CourseError, match="another program is holding"):
+            mine.record_answer("intro-01", "words", "right")
+    with module.file_lock(f"{path}.lock"), pytest.raises(CourseError, match="another program is"):
+        mine.record_answer("intro-01", "words", "right")
+    mine.record_answer("intro-01", "words", "right")
 
 
 # -- nowhere to write ------------------------------------------------------------------------------
@@ -258,7 +224,7 @@ def test_a_file_in_place_of_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_HOME", str(tmp_path / "home"))
     with pytest.raises(CourseError, match=f"{tmp_path / 'home'} cannot be used.*COURSE_HOME"):
         Journal()
-    with pytest.raises(JournalError, match="COURSE_HOME"):
+    with pytest.raises(CourseError, match="COURSE_HOME"):
         Journal(tmp_path / "home" / "answers.sqlite3")
     assert (tmp_path / "home").read_text() == "the learner's"
 
@@ -277,19 +243,19 @@ def test_a_file_of_an_earlier_commit_opens(path):
         db.execute("INSERT INTO events (at, kind, key, body, checksum) VALUES (?,?,?,?,?)", row)
         db.execute("PRAGMA user_version = 2")
     mine = Journal(path)
-    assert mine.latest("intro-01").answer == "naïve" and mine.notices == []
+    assert mine.latest_all()["intro-01"].answer == "naïve" and mine.notices == []
 
 
 def test_newer_version_is_left_alone(path):
     mine = Journal(path)  # a kernel that was already running when the file was changed
-    mine.record_answer("intro-01", "from the future", "right", 1.0)
+    mine.record_answer("intro-01", "from the future", "right")
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 7")
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"newer version of the course .*format 7.*Update"):
+    with pytest.raises(CourseError, match=r"newer version of the course .*format 7.*Update"):
         Journal(path)
-    with pytest.raises(JournalError, match="newer version"):
-        mine.record_answer("intro-02", "words", "right", 1.0)
+    with pytest.raises(CourseError, match="newer version"):
+        mine.record_answer("intro-02", "words", "right")
     assert path.read_bytes() == before and not aside(path)
 
 
@@ -312,10 +278,10 @@ def is_whole(mine, beside=()):
 def test_a_copy_is_made_while_a_kernel_writes(path, monkeypatch):
     mine = Journal(path)
     for number in range(3):  # at the first, and not again within the minute
-        mine.record_answer(f"intro-0{number}", "words", "right", 1.0)
+        mine.record_answer(f"intro-0{number}", "words", "right")
     assert list(Journal(copy_of(path)).latest_all()) == ["intro-00"]
     monkeypatch.setattr(module.time, "monotonic", lambda: 1e9)
-    mine.record_answer("intro-03", "words", "right", 1.0)
+    mine.record_answer("intro-03", "words", "right")
     assert len(Journal(copy_of(path)).latest_all()) == 4
 
 
@@ -325,7 +291,7 @@ def test_no_database_is_set_aside(path):
     assert len(mine.notices) == 1 and f"kept as {aside(path)[0].name}" in mine.notices[0]
     assert "no copy" in mine.notices[0]
     assert [old.read_bytes() for old in aside(path)] == [b"holiday pictures"]
-    mine.record_answer("intro-01", "words", "right", 1.0)
+    mine.record_answer("intro-01", "words", "right")
     assert Journal(path).notices == []
 
 
@@ -357,12 +323,12 @@ def test_a_damaged_copy_is_not_used_and_takes_no_place(path, filled, monkeypatch
     path.write_bytes(damage_letter(filled))
     mine = Journal(path)
     assert mine.latest_all() == {} and "no copy" in mine.notices[0]
-    mine.record_answer("intro-01", "words", "right", 1.0)
+    mine.record_answer("intro-01", "words", "right")
     before = copy_of(path).read_bytes()
     assert len(Journal(copy_of(path)).latest_all()) == 1
     path.write_bytes(damage_letter(filled))
     monkeypatch.setattr(module.time, "monotonic", lambda: 1e9)  # the copy is due
-    mine.record_answer("intro-02", "onto a damaged file", "right", 1.0)
+    mine.record_answer("intro-02", "onto a damaged file", "right")
     assert copy_of(path).read_bytes() == before
 
 
@@ -371,7 +337,7 @@ def test_damaged_while_a_kernel_runs(path, filled):
     mine = Journal(path)
     copy_of(path).write_bytes(filled)
     path.write_bytes(b"\0" * len(filled))
-    mine.record_answer("b-001", "after", "right", 1.0)
+    mine.record_answer("b-001", "after", "right")
     assert len(mine.notices) == 1 and len(aside(path)) == 1
     assert is_whole(Journal(path), beside=["b-001"])
 
@@ -379,7 +345,7 @@ def test_damaged_while_a_kernel_runs(path, filled):
 def test_deleted_while_a_kernel_runs(path):
     mine = Journal(path)
     path.unlink()
-    mine.record_answer("intro-01", "after", "right", 1.0)
+    mine.record_answer("intro-01", "after", "right")
     assert list(Journal(path).latest_all()) == ["intro-01"]
 
 
@@ -404,9 +370,9 @@ def test_any_damage_is_survived(path, filled, seed):
     copy_of(path).write_bytes(filled)
     try:
         mine = Journal(path)
-        mine.record_answer("b-001", "after", "right", 1.0)
+        mine.record_answer("b-001", "after", "right")
         assert is_whole(mine, beside=["b-001"])
-    except JournalError as error:  # the damaged bytes say that a newer course wrote it
+    except CourseError as error:  # the damaged bytes say that a newer course wrote it
         assert "newer version" in str(error)
         assert path.read_bytes() == damaged
     else:

@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from tests.typed import course
 from utils.quiz import load_bank
 from utils.quiz.journal import Journal
-from utils.quiz.schedule import record_review
 
 RIGHT = "metric: for people to judge the model. loss: for SGD to update the parameters"
 
@@ -21,9 +21,9 @@ def home(tmp_path, monkeypatch):
 
 def answered_last_month(home: Path, question: str) -> None:
     home.mkdir()
-    journal = Journal(home / "answers.sqlite3")
-    journal.record_answer(question, "an answer of last month", "wrong", 0.0)
-    record_review(journal, question, "wrong", datetime.now(timezone.utc) - timedelta(days=30))
+    last_month = datetime.now(timezone.utc) - timedelta(days=30)
+    with patch.object(Journal, "now", return_value=last_month):
+        Journal(home / "answers.sqlite3").record_answer(question, "of last month", "wrong")
 
 
 def progress() -> dict[str, dict[str, int]]:
@@ -64,16 +64,16 @@ def test_review_asks_what_is_due_keeps_it_and_moves_it_on(home):
     done = course("review", typed=f"{RIGHT}\n\n")
     assert "1 of 1" in done.out
     assert "Right" in done.out
-    kept = Journal(home / "answers.sqlite3").latest("intro-24")
-    assert (kept.answer, kept.outcome, kept.source) == (RIGHT, "right", "terminal")
+    kept = Journal(home / "answers.sqlite3").latest_all()["intro-24"]
+    assert (kept.answer, kept.outcome) == (RIGHT, "right")
     assert "Nothing is due. Next:" in course("review").out
 
 
 def test_review_lets_the_learner_overrule(home):
     answered_last_month(home, "intro-24")
     course("review", typed="something else entirely\nr\n")
-    kept = Journal(home / "answers.sqlite3").latest("intro-24")
-    assert (kept.outcome, kept.verdict, kept.overruled) == ("right", "unmatched", True)
+    kept = Journal(home / "answers.sqlite3").latest_all()["intro-24"]
+    assert (kept.outcome, kept.verdict) == ("right", "unmatched")
 
 
 def test_review_can_be_left_and_loses_nothing(home):

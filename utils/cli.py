@@ -306,15 +306,13 @@ def ask_due() -> None:
             console.print(f"  {place}. {escape(option.text)}")
         answer = read_line("> ")
         feedback = question.check(answer)
-        journal.record_answer(name, answer, feedback.outcome, feedback.score, source="terminal")
-        schedule.record_review(journal, name, feedback.outcome)
+        journal.record_answer(name, answer, feedback.outcome)
         print_feedback(question, feedback)
         if feedback.outcome != "blank":
             typed = read_line("Enter: next, r: I was right, p: partly, w: I was wrong, q: stop > ")
             verdicts = {"r": "right", "p": "partial", "w": "wrong"}
             if outcome := verdicts.get(typed.strip().lower()):
                 journal.overrule(name, outcome)
-                schedule.overrule_review(journal, name, outcome)
 
 
 @app.command("anki")

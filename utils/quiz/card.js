@@ -1,9 +1,7 @@
-// The face of a question, or of a guess. It draws what Python says, sends what the learner does,
-// and decides nothing. HTML that arrives here was escaped in show.py; the rest is set as text.
+// The face of questions, or of a guess. It draws what Python says, sends what the learner does, and
+// decides nothing. HTML that arrives here was escaped in show.py; the rest is set as text.
 
-const PAUSE = 600; // ms without a key before a draft is sent
-const BROWSE = 200; // ms without an arrow key in the list before the question it stands on is opened
-const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+const OVERRULES = { right: "I was right", partial: "I had part of it", wrong: "I was not" };
 
 function rich(tag, attributes, html) {
   const node = element(tag, attributes);
@@ -21,7 +19,7 @@ async function scrollTo(notebook, anchor, tries = 50) {
   }
 }
 
-class Card extends View {
+class Cards extends View {
   constructor(model, el) {
     super(model, el, "wg-card");
     this.slow += " What you typed is kept.";
@@ -29,88 +27,75 @@ class Card extends View {
     this.status = element("p", { class: "wg-quiet wg-status" }, model.get("status"));
     this.previous = button("← Previous", () => this.step(-1));
     this.next = button("Next →", () => this.step(1));
-    this.list = element("select", { "aria-label": "Go to question", onchange: () => this.choose() });
+    const onchange = () => this.open(this.list.selectedIndex);
+    this.list = element("select", { "aria-label": "Go to question", onchange });
     this.bar = element("div", { class: "wg-row wg-bar" }, this.previous, this.list, this.next);
     this.body = element("div");
     this.result = element("div", { class: "wg-result" });
     this.root.append(this.status, this.bar, this.body, this.alert, this.spoken, this.result);
     this.on("change:status", () => (this.status.textContent = model.get("status")));
-    this.on("change:listing", () => this.drawList());
-    this.on("change:card", () => this.draw());
-    const hidden = () => document.visibilityState === "hidden" && this.sendDraft(); // perhaps for good
-    document.addEventListener("visibilitychange", hidden, { signal: this.closed });
+    this.on("change:cards", () => this.draw());
+    const cards = model.get("cards");
+    this.place = Math.max(cards.findIndex(({ outcome }) => !outcome), 0);
     this.drawList();
-    this.draw();
+    if (cards.length) this.open(this.place);
   }
 
   // -- what is drawn ------------------------------------------------------------------------------
 
-  drawList() {
-    this.listing = this.model.get("listing");
-    this.list.replaceChildren(...this.listing.map(({ id, label }) => element("option", { value: id }, label)));
-    this.bar.hidden = this.listing.length < 2;
-    this.drawPlace();
+  get card() {
+    return this.model.get("cards")[this.place];
   }
 
-  drawPlace() {
-    this.place = this.listing.findIndex(({ id }) => id === this.card?.id);
-    if (this.chosen === this.card?.id) this.chosen = null;
-    this.list.value = this.chosen ?? this.card?.id ?? ""; // a late answer must not move the list back
-    this.previous.disabled = this.place <= 0;
-    this.next.disabled = this.place < 0 || this.place === this.listing.length - 1;
+  open(place) {
+    this.place = this.list.selectedIndex = place;
+    this.previous.disabled = place === 0;
+    this.next.disabled = place === this.list.length - 1;
+    this.drawQuestion();
+    this.drawResult("off");
   }
 
   draw() {
-    const before = this.card;
-    this.card = this.model.get("card");
-    const same = before?.id === this.card.id;
-    if (!same) {
-      if (before) this.warn("");
-      this.drawQuestion();
-      if (this.stepped) this.control.querySelector("textarea, input")?.focus();
-      this.stepped = false;
-    }
-    this.drawResult(same);
-    this.drawPlace();
+    this.drawList();
+    this.drawResult("polite");
+  }
+
+  drawList() {
+    const options = this.model.get("cards").map(({ id, label, headline }, n) =>
+      element("option", { value: id }, `${n + 1}. ${headline ? `(${headline}) ` : ""}${label}`));
+    this.list.replaceChildren(...options);
+    this.list.selectedIndex = this.place;
+    this.bar.hidden = options.length < 2;
   }
 
   drawQuestion() {
-    const { id, kind, number, text, check } = this.card;
-    this.control = element("div", { oninput: () => this.typed() });
-    this.saved = element("span", { class: "wg-quiet" });
-    if (!id) return this.body.replaceChildren();
+    const { kind, text, hints = [], answer = "" } = this.card;
+    const guess = kind === "guess";
+    const number = guess ? "Guess first" : `Question ${this.place + 1} of ${this.list.length}`;
     const numbered = element("p", { class: "wg-quiet wg-number" }, number);
     const prompt = element("div", { class: "wg-prompt", id: `${this.id}-prompt` }, numbered, rich("div", {}, text));
+    this.control = element("div", { oninput: () => localStorage.setItem(this.stash(), this.answer()) });
     this.drawControl();
-    const shown = element("div", { class: "wg-hints", "aria-live": "polite" });
-    const hints = this.card.hints.map((hint) => rich("div", {}, hint));
-    const hinter = button("Hint", () => {
-      shown.append(hints.shift());
-      hinter.textContent = "Another hint";
-      hinter.hidden = hints.length === 0;
-    }, { hidden: hints.length === 0 });
-    const checker = button(check, () => this.check(), { class: "wg-main" });
-    const actions = element("div", { class: "wg-row wg-actions" }, checker, hinter, this.saved);
-    this.compare = kind === "draw" ? this.drawComparison() : "";
-    this.body.replaceChildren(prompt, this.control, actions, shown, this.compare);
-    const unsaved = sessionStorage.getItem(this.stash());
-    this.setAnswer(unsaved ?? this.card.answer);
-    if (unsaved !== null) this.typed();
+    const checker = button(guess ? "Keep my guess" : "Check", () => this.check(), { class: "wg-main" });
+    const actions = element("div", { class: "wg-row wg-actions" }, checker);
+    if (kind === "draw") actions.append(button("I drew it on paper", () => this.check("drawn on paper")));
+    const shown = hints.map((hint) => element("details", {}, element("summary", {}, "Hint"), rich("div", {}, hint)));
+    this.body.replaceChildren(prompt, this.control, actions, element("div", { class: "wg-hints" }, ...shown));
+    this.setAnswer(localStorage.getItem(this.stash()) ?? answer);
   }
 
   drawControl() {
-    const { kind, options, several } = this.card;
+    const { kind, options = [], several } = this.card;
     const named = { "aria-labelledby": `${this.id}-prompt`, "aria-describedby": `${this.id}-keys` };
     const box = { ...named, class: "wg-box", spellcheck: String(kind !== "code") };
-    const tick = (attributes, label) => element("label", { class: "wg-option" }, element("input", attributes), label);
     let control, keys = "Ctrl-Enter checks";
-    if (kind === "choice") {
-      const type = several ? "checkbox" : "radio";
-      const ticks = options.map((option, n) => tick({ type, name: this.id, value: LETTERS[n] }, rich("span", {}, option)));
-      control = element("div", { ...named, role: several ? "group" : "radiogroup" }, ...ticks);
-      keys = (several ? "One or several may be right. Space ticks" : "Arrow keys choose") + `, ${keys}`;
-    } else if (kind === "task") {
-      control = tick({ type: "checkbox", value: "✓", "aria-describedby": `${this.id}-keys` }, "I have done this");
+    if (options.length) {
+      const type = several || kind === "task" ? "checkbox" : "radio";
+      const tick = ([value, html]) =>
+        element("label", { class: "wg-option" }, element("input", { type, name: this.id, value }), rich("span", {}, html));
+      control = element("div", { ...named, role: type === "radio" ? "radiogroup" : "group" }, ...options.map(tick));
+      keys = `${type === "radio" ? "Arrow keys choose" : "Space ticks"}, ${keys}`;
+      if (several) keys = `One or several may be right. ${keys}`;
     } else if (kind === "number" || kind === "guess") {
       const inputmode = kind === "number" ? "decimal" : "text";
       control = element("input", { type: "text", ...box, inputmode, autocomplete: "off" });
@@ -122,51 +107,38 @@ class Card extends View {
     this.control.append(control, element("p", { class: "wg-quiet wg-keys", id: `${this.id}-keys` }, keys));
   }
 
-  drawComparison() {
-    const choices = [["same", "Mine is the same"], ["close", "Close"], ["different", "Different"]];
-    const buttons = choices.map(([answer, label]) => button(label, () => this.check(answer)));
-    const compare = element("div", { class: "wg-row", role: "group", "aria-label": "Compare", hidden: true }, ...buttons);
-    const picture = element("div", { hidden: true });
-    const show = button("I drew it on paper: show our picture", () => {
-      picture.innerHTML = this.card.picture; // from show.py
-      picture.hidden = compare.hidden = false;
-      show.hidden = true;
-      buttons[0].focus();
-    });
-    return element("div", { class: "wg-compare" }, show, picture, compare);
-  }
-
-  drawResult(aloud) {
-    const { id, outcome, headline, message, result, overrule, section } = this.card;
-    this.result.replaceChildren();
-    this.spoken.dataset.outcome = outcome ?? "";
-    // A live region speaks when it changes; emptied first, it also repeats the same verdict.
-    this.spoken.setAttribute("aria-live", aloud ? "polite" : "off");
+  drawResult(live) {
+    const { id, outcome = "", headline, message = "", result, notebook, section } = this.card;
+    this.spoken.dataset.outcome = outcome;
+    this.spoken.setAttribute("aria-live", live);
     this.spoken.replaceChildren(...(headline ? [element("b", {}, headline), " ", message] : []));
-    if (this.compare) this.compare.hidden = result !== ""; // the result has the picture
+    this.result.replaceChildren();
     if (!outcome) return;
-    const buttons = overrule.map(({ outcome, label }) => button(label, () => this.ask({ do: "overrule", id, outcome })));
+    const others = Object.entries(OVERRULES).filter(([own]) => own !== outcome);
+    const overrule = (own) => this.ask({ do: "overrule", id, outcome: own });
+    const buttons = others.map(([own, label]) => button(label, () => overrule(own)));
     const actions = element("div", { class: "wg-row wg-actions" }, ...buttons);
-    this.result.append(rich("div", {}, result), actions, element("p", {}, "Taught in ", this.link(section)));
+    const taught = element("p", {}, "Taught in ", this.link(notebook, section));
+    this.result.append(rich("div", {}, result), actions, taught);
   }
 
-  link({ notebook, anchor, label }) {
+  link(notebook, section) {
     // JupyterLab's own command opens a notebook at a heading, in this tab, without losing the page.
+    const file = `${notebook}.ipynb`, anchor = section.replaceAll(" ", "-");
     const here = decodeURIComponent(location.pathname).match(/\/(?:tree|notebooks)\/(.*)$/)?.[1] ?? "";
-    const path = here.replace(/[^/]*$/, "") + notebook;
+    const path = here.replace(/[^/]*$/, "") + file;
     return element("a", {
-      onclick: () => scrollTo(notebook, anchor),
-      href: `${encodeURIComponent(notebook)}#${anchor}`,
+      onclick: () => scrollTo(file, anchor),
+      href: `${encodeURIComponent(file)}#${anchor}`,
       "data-commandlinker-command": "rendermime:handle-local-link",
       "data-commandlinker-args": JSON.stringify({ path, id: `#${anchor}` }),
-    }, label);
+    }, `${notebook}: ${section}`);
   }
 
   // -- what the learner does ----------------------------------------------------------------------
 
-  act(event) {
-    const command = event.ctrlKey || event.metaKey || event.shiftKey;
-    const checks = event.key === "Enter" && (command || event.target.matches("input[type=text]")) && this.card.id;
+  act({ key, ctrlKey, metaKey, shiftKey, target }) {
+    const checks = key === "Enter" && (ctrlKey || metaKey || shiftKey || target.matches("input[type=text]"));
     if (checks) this.check();
     return checks;
   }
@@ -180,65 +152,28 @@ class Card extends View {
   setAnswer(answer) {
     const box = this.control.querySelector(".wg-box");
     if (box) box.value = answer;
-    const letters = answer.split(", ");
-    const ticked = ({ value }) => (this.card.kind === "task" ? answer !== "" : letters.includes(value));
-    for (const input of this.control.querySelectorAll("label > input")) input.checked = ticked(input);
+    const ticked = answer.split(", ");
+    for (const input of this.control.querySelectorAll("label > input")) input.checked = ticked.includes(input.value);
   }
 
-  // Where text that Python has not acknowledged waits in the browser, in case the kernel is gone.
+  // Where text that is not checked yet waits: in the browser, which a kernel that is gone leaves alone.
   stash() {
     return `whole-game:${this.model.get("name")}:${this.card.id}`;
   }
 
-  typed() {
-    sessionStorage.setItem(this.stash(), this.answer());
-    this.saved.textContent = "";
-    this.endPause();
-    this.pause = setTimeout(() => this.sendDraft(), PAUSE);
-  }
-
-  endPause() {
-    clearTimeout(this.pause);
-    this.pause = null;
-  }
-
-  async sendDraft() {
-    if (!this.pause || this.card.kind === "guess") return;
-    this.endPause();
-    if (await this.send("draft", this.answer())) this.saved.textContent = "Draft kept";
-  }
-
   async check(answer = this.answer()) {
-    this.endPause();
-    this.saved.textContent = "Checking …";
-    this.spoken.replaceChildren();
-    await this.send("check", answer);
-    this.saved.textContent = "";
-  }
-
-  async send(action, answer) {
-    const stash = this.stash();
-    const { problem } = await this.ask({ do: action, id: this.card.id, answer });
-    if (!problem && sessionStorage.getItem(stash) === answer) sessionStorage.removeItem(stash);
-    return !problem;
-  }
-
-  open(id) {
-    if (!id) return;
-    this.sendDraft();
-    this.ask({ do: "open", id });
-  }
-
-  choose() {
-    this.chosen = this.list.value;
-    clearTimeout(this.browsing);
-    this.browsing = setTimeout(() => this.open(this.chosen), BROWSE);
+    const { id } = this.card, stash = this.stash();
+    this.spoken.replaceChildren("Checking …"); // so that the same verdict is read out again
+    const { problem } = await this.ask({ do: "check", id, answer });
+    if (problem) return this.drawResult("off");
+    this.warn(this.model.get("notice")); // that the file of answers was damaged
+    if (localStorage.getItem(stash) === answer) localStorage.removeItem(stash);
   }
 
   step(by) {
-    this.stepped = true; // the list keeps the focus, so that arrow keys can go on through it
-    this.open(this.listing[this.place + by]?.id);
+    this.open(this.place + by);
+    this.control.querySelector("textarea, input").focus(); // the list keeps the focus, for its arrow keys
   }
 }
 
-export default widget(Card);
+export default widget(Cards);

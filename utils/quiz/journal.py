@@ -1,7 +1,7 @@
 """The learner's answers: one SQLite file that loses nothing it has acknowledged.
 
 Every method that writes returns only when the words are on the disk. Nothing is ever changed or
-deleted: each answer, draft, guess and review is an event, and what holds now is read from them.
+deleted: each answer and each overruling is an event, and what holds now is read from them.
 
 SQLite's plain rollback journal is used, not its write-ahead log: it is as durable, and safe on the
 network folders that shared notebook servers keep homes on. One process at a time is at the file,
@@ -12,9 +12,9 @@ so a fork, a thread, a dead kernel or a file that was moved away holds nothing o
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from errno import ENOSPC
 from pathlib import Path
@@ -24,43 +24,32 @@ from zlib import crc32
 from utils.common import CourseError, made_whole, write_whole
 from utils.paths import course_home, file_lock, has_locks
 
-OVERRULED = {"right": 1.0, "partial": 0.5, "wrong": 0.0}  # what a learner may say, as a score
 WAIT = 10.0  # seconds to wait for another kernel that is writing
 COPY_EVERY = 60.0  # seconds, while a kernel writes
 # How SQLite says that a file is damaged; Python 3.10 has no error codes yet.
-DAMAGE = ("malformed", "not a database", "unsupported file format", "not decode")
+DAMAGE = ("malformed", "not a database", "unsupported file format", "not decode", "too big")
 VERSION = 2
 SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL,
     key TEXT NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind, key);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
 INSERT = "INSERT INTO events (at, kind, key, body, checksum) VALUES (?, ?, ?, ?, ?)"
-SELECT = "SELECT at, kind, key, body, checksum FROM events"
 
-Event = tuple[str, str, str, dict[str, Any]]  # at, kind, key, and a body of what the kind needs
 T = TypeVar("T")
 
 
-class JournalError(CourseError):
-    """Nothing was written; the message says why, what is safe and what to do."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Answer:
-    """What holds for a question: its last checked answer and the verdict on it."""
+    """A checked answer and the verdict on it."""
 
     question_id: str
     answer: str
-    outcome: str  # after the learner's overruling, if there was one
-    score: float  # 0 to 1, after the overruling
     at: str  # UTC, ISO 8601
-    source: str
     verdict: str  # what the course said
-    overruled: bool = False
+    outcome: str  # the same, or what the learner said of it since
 
 
 class Journal:
@@ -68,101 +57,55 @@ class Journal:
 
     `notices` holds what the learner should be told once: that a damaged file was set aside. Raises
     `CourseError` when the file is from a newer course or cannot be made at all; a file that can be
-    read but not written opens, and each attempt to write raises `JournalError`.
+    read but not written opens, and each attempt to write raises.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         """Open the file, or begin one."""
         self.notices: list[str] = []
         self.path = Path(path) if path else course_home(to_write=False) / "answers.sqlite3"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise JournalError(_sentence(error, self.path)) from error
         self._copy = self.path.with_name(f"{self.path.stem}.copy{self.path.suffix}")
         self._copy_due = 0.0  # on the monotonic clock
         self._lock = file_lock(f"{self.path}.lock", WAIT)
         self._has_locks = has_locks(self.path.parent)
         self._run(_check)
 
-    # -- answers ---------------------------------------------------------------------------------
+    def now(self) -> datetime:
+        """The clock that answers are dated by."""
+        return datetime.now(timezone.utc)
 
-    def record_answer(
-        self, question_id: str, answer: str, outcome: str, score: float, source: str = "widget"
-    ) -> None:
-        """Keep a checked answer; returns when it is on the disk, else raises `JournalError`."""
-        body = {"answer": answer, "outcome": outcome, "score": score, "source": source}
-        self._add("answer", question_id, body)
+    def record_answer(self, question_id: str, answer: str, outcome: str) -> None:
+        """Keep a checked answer, or a guess; returns when it is on the disk."""
+        self._add("answer", question_id, {"answer": answer, "outcome": outcome})
 
     def overrule(self, question_id: str, outcome: str) -> None:
         """Let the learner's own `outcome` hold for their last answer; the verdict is kept too.
 
         Raises `KeyError` when the question has no answer yet.
         """
-        if outcome not in OVERRULED:
-            raise ValueError(f"outcome {outcome!r}: {', '.join(OVERRULED)}")
-        held = self.latest_all()[question_id]
-        self._add("overrule", question_id, {"answer_at": held.at, "outcome": outcome})
+        at = self.latest_all()[question_id].at
+        self._add("overrule", question_id, {"answer_at": at, "outcome": outcome})
 
-    def latest(self, question_id: str) -> Answer | None:
-        """The answer that holds for a question; a blank one does not replace an earlier answer."""
-        return self.latest_all(question_id).get(question_id)
+    def answers(self) -> list[Answer]:
+        """Every answer but the blank ones, oldest first."""
+        found: dict[tuple[str, str], Answer] = {}
+        for at, kind, key, body in self._run(_read):
+            outcome = body.get("outcome", "")
+            if kind == "answer" and outcome != "blank":
+                found[key, at] = Answer(key, body["answer"], at, outcome, outcome)
+            elif kind == "overrule":
+                found[key, body["answer_at"]].outcome = outcome
+        return list(found.values())
 
-    def latest_all(self, question_id: str | None = None) -> dict[str, Answer]:
-        """The answer that holds for each question (or this one) that has one."""
-        held: dict[str, Answer] = {}
-        for at, kind, key, body in self._events("answer", "overrule", key=question_id):
-            if kind == "answer" and body["outcome"] != "blank":
-                held[key] = Answer(key, at=at, verdict=body["outcome"], **body)
-            elif kind == "overrule" and key in held and held[key].at == body["answer_at"]:
-                outcome = body["outcome"]
-                score = OVERRULED[outcome]
-                held[key] = replace(held[key], outcome=outcome, score=score, overruled=True)
-        return held
-
-    def save_draft(self, question_id: str, text: str) -> None:
-        """Keep what is typed but not checked yet."""
-        if self.drafts(question_id).get(question_id) != text:
-            self._add("draft", question_id, {"text": text})
-
-    def drafts(self, question_id: str | None = None) -> dict[str, str]:
-        """What was typed after the last check, for each question (or this one), if anything."""
-        last = {event[2]: event for event in self._events("answer", "draft", key=question_id)}
-        return {key: body["text"] for key, (_, kind, _, body) in last.items() if kind == "draft"}
-
-    # -- guesses, and reviews, whose meaning is the schedule's -------------------------------------
-
-    def record_guess(self, key: str, text: str) -> None:
-        """Keep a guess made before the cell `key` (`01_pet_classifier/cell-7`) is run."""
-        self._add("guess", key, {"text": text})
-
-    def guess(self, key: str) -> str | None:
-        """The last guess for a cell."""
-        texts = [body["text"] for *_, body in self._events("guess", key=key)]
-        return texts[-1] if texts else None
-
-    def record_card(
-        self, question_id: str, before: Mapping | None, card: Mapping, log: Mapping
-    ) -> None:
-        """Keep a review: the card before and after it and the log entry, as fsrs writes them."""
-        self._add("review", question_id, {"before": before, "card": card, "log": log})
-
-    def reviews(self, until: datetime | None = None) -> dict[str, dict]:
-        """The last review (`before`, `card`, `log`) of each question that has one.
-
-        One later than `until` does not count: it was kept while the clock was set ahead.
-        """
-        return {
-            key: body
-            for _, _, key, body in self._events("review")
-            if not until or datetime.fromisoformat(body["card"]["last_review"]) <= until
-        }
+    def latest_all(self) -> dict[str, Answer]:
+        """The answer that holds for each question that has one: the last that was not blank."""
+        return {answer.question_id: answer for answer in self.answers()}
 
     # -- the file --------------------------------------------------------------------------------
 
     def _add(self, kind: str, key: str, body: dict) -> None:
         # ASCII-escaped JSON: half an emoji, a NUL or any other text a browser sends can be kept.
-        texts = datetime.now(timezone.utc).isoformat(), kind, key, json.dumps(body)
+        texts = self.now().isoformat(), kind, key, json.dumps(body)
 
         def insert(db: sqlite3.Connection) -> None:
             db.execute(INSERT, (*texts, _checksum(texts)))
@@ -172,10 +115,6 @@ class Journal:
                     self._write_copy(db, self._copy)
 
         self._run(insert)
-
-    def _events(self, *kinds: str, key: str | None = None) -> list[Event]:
-        which = f" WHERE kind IN ({', '.join('?' * len(kinds))})" + (" AND key = ?" if key else "")
-        return self._run(lambda db: _read(db, which, (*kinds, key) if key else kinds))
 
     def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Do it with the file held alone; what damage or the disk prevents becomes a sentence."""
@@ -193,7 +132,7 @@ class Journal:
                 self._set_aside()
                 return self._in_file(operation)
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(_sentence(error, self.path)) from error
+            raise CourseError(_sentence(error, self.path)) from error
         finally:
             self._lock.release()
 
@@ -201,7 +140,7 @@ class Journal:
         with self._connected(self.path) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
-                raise JournalError(
+                raise CourseError(
                     f"{self.path} was written by a newer version of the course (format {version},"
                     f" this one knows {VERSION}). It was left as it is. Update the course."
                 )
@@ -233,7 +172,7 @@ class Journal:
                 self._write_copy(db, self.path)
             now = f"In its place is the copy that was made on {made:%d %B %Y at %H:%M}"
         except (FileNotFoundError, sqlite3.Error, ValueError) as error:
-            if not isinstance(error, FileNotFoundError) and not _is_damage(error):
+            if not (isinstance(error, FileNotFoundError) or _is_damage(error)):
                 raise
             self.path.unlink()
             now = "There was no copy to put in its place, so another is begun"
@@ -251,9 +190,9 @@ def _check(db: sqlite3.Connection) -> None:
     _read(db)
 
 
-def _read(db: sqlite3.Connection, which: str = "", values: Sequence = ()) -> list[Event]:
+def _read(db: sqlite3.Connection) -> list[tuple[str, str, str, dict[str, Any]]]:
     """The events, oldest first; raises `sqlite3.DatabaseError` if one is not as it was written."""
-    rows = db.execute(f"{SELECT}{which} ORDER BY id", values).fetchall()
+    rows = db.execute("SELECT at, kind, key, body, checksum FROM events ORDER BY id").fetchall()
     # SQLite does not notice bytes that changed within a text
     if any(_checksum(texts) != checksum for *texts, checksum in rows):
         raise sqlite3.DatabaseError("malformed")
@@ -265,7 +204,7 @@ def _checksum(texts: Iterable[object]) -> int:
 
 
 def _is_damage(error: Exception) -> bool:
-    # ValueError: a text in the file that is no text any more
+    # ValueError: a text in the file, or in SQLite's own message, that is no text any more
     return isinstance(error, ValueError) or any(words in str(error) for words in DAMAGE)
 
 

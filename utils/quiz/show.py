@@ -22,7 +22,6 @@ OUTCOMES = {
     "partial": ("◐", "Partly right"),
     "unmatched": ("?", "Can't match"),
     "wrong": ("✗", "Not yet"),
-    "blank": ("○", "Nothing written"),
 }
 NO_MATHS = "mathjax_ignore tex2jax_ignore"  # the classes that MathJax 3 and 2 pass over
 RUN_ME = "To answer here, run this cell (Shift-Enter). What you answered before comes back."

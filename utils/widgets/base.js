@@ -16,7 +16,8 @@ function button(label, onclick, attributes = {}) {
 }
 
 // One view of a widget. A subclass fills `root`, puts `alert` and `spoken` where they belong, and
-// cleans up when the signal `closed` fires.
+// cleans up when the signal `closed` fires. Its `act`, if any, does what a key means there, and
+// returns whether it means anything.
 class View {
   patience = 4000; // ms without a reply before the learner is told why
   slow = "Python has not answered yet. If a cell is running, this is dealt with when it ends.";
@@ -48,8 +49,8 @@ class View {
   }
 
   // Have Python do `content.do`. Returns its reply, however late; its `problem` is "" when it was
-  // done, else a sentence, which is shown. What nobody asked for is done `quietly`.
-  async ask(content, { buffers = [], quietly = false } = {}) {
+  // done, else a sentence, which is shown.
+  async ask(content, { buffers = [] } = {}) {
     const nr = `${this.id}-${Math.random()}`;
     const waiting = setTimeout(() => this.warn(this.slow), this.patience);
     const reply = await new Promise((resolve) => {
@@ -58,17 +59,12 @@ class View {
     });
     this.replies.delete(nr);
     clearTimeout(waiting);
-    if (reply.problem || !quietly || this.alert.textContent === this.slow) this.warn(reply.problem);
+    this.warn(reply.problem);
     return reply;
   }
 
   warn(sentence) {
     this.alert.textContent = sentence;
-  }
-
-  // Do what a key means here, and return whether it means anything.
-  act(event) {
-    return false;
   }
 
   // JupyterLab must not take a key in here for one of its own (D twice deletes a cell). It gets what
@@ -77,7 +73,7 @@ class View {
     const command = event.ctrlKey || event.metaKey;
     const typing = event.target.matches("textarea, input, select");
     const runs = event.key === "Enter" && event.shiftKey;
-    if (this.act(event)) event.preventDefault();
+    if (this.act?.(event)) event.preventDefault();
     else if (command && event.key.toLowerCase() === "s") return;
     else if ((command || event.altKey || runs) && !typing) return;
     else if (event.key === "Escape") this.root.closest(".jp-Cell")?.focus();
