@@ -93,7 +93,7 @@ def write() -> None:
         )
         for name, page_html in {"chapter_01": html, "questionnaire": judged_card()}.items():
             page = browser.new_page(viewport={"width": WIDTHS[name], "height": 300})
-            file = Path(tempfile.mkdtemp(), "page.html")  # as a file, it has a sessionStorage
+            file = Path(tempfile.mkdtemp(), "page.html")  # as a file, it has a localStorage
             file.write_text(page_html, encoding="utf-8")
             page.goto(file.as_uri())
             page.wait_for_timeout(1000)

@@ -12,7 +12,6 @@ from utils.quiz.questions import Question
 from utils.quiz.show import model_answer, question_html, what_counts
 
 DECK = "Whole Game"
-CARD = "{{Question}}"
 BACK = '{{FrontSide}}<hr id="answer">{{Answer}}<div class="where">{{Where}}</div>'
 STYLE = (
     ".card { font-family: sans-serif; font-size: 18px; text-align: left; max-width: 40em; }\n"
@@ -22,16 +21,15 @@ STYLE = (
 
 
 def write_apkg(questions: Iterable[Question], path: Path) -> int:
-    """Write questions as a deck; returns how many.
+    """Write questions as a deck, without tasks, which are done, not remembered; returns how many.
 
-    Tasks are left out: they are done, not remembered. Raises `OSError` when `path` cannot be
-    written; an older file there is replaced only by a whole one.
+    Raises `OSError` when `path` cannot be written; an older file there stays as it was.
     """
     model = genanki.Model(
         _number("model"),
         f"{DECK} question",
         fields=[{"name": name} for name in ("Id", "Question", "Answer", "Where")],
-        templates=[{"name": "Card 1", "qfmt": CARD, "afmt": BACK}],
+        templates=[{"name": "Card 1", "qfmt": "{{Question}}", "afmt": BACK}],
         css=STYLE,
     )
     decks: dict[str, genanki.Deck] = {}

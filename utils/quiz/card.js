@@ -87,7 +87,8 @@ class Cards extends View {
   drawControl() {
     const { kind, options = [], several } = this.card;
     const named = { "aria-labelledby": `${this.id}-prompt`, "aria-describedby": `${this.id}-keys` };
-    const box = { ...named, class: "wg-box", spellcheck: String(kind !== "code") };
+    const code = kind === "code";
+    const box = { ...named, class: code ? "wg-box wg-code" : "wg-box", spellcheck: String(!code) };
     let control, keys = "Ctrl-Enter checks";
     if (options.length) {
       const type = several || kind === "task" ? "checkbox" : "radio";
@@ -97,12 +98,10 @@ class Cards extends View {
       keys = `${type === "radio" ? "Arrow keys choose" : "Space ticks"}, ${keys}`;
       if (several) keys = `One or several may be right. ${keys}`;
     } else if (kind === "number" || kind === "guess") {
-      const inputmode = kind === "number" ? "decimal" : "text";
-      control = element("input", { type: "text", ...box, inputmode, autocomplete: "off" });
+      control = element("input", { type: "text", ...box, autocomplete: "off" });
       keys = `Enter ${kind === "guess" ? "saves" : "checks"}`;
     } else {
-      control = element("textarea", { ...box, rows: kind === "code" ? 6 : 4 });
-      control.classList.toggle("wg-code", kind === "code");
+      control = element("textarea", { ...box, rows: 5 });
     }
     this.control.append(control, element("p", { class: "wg-quiet wg-keys", id: `${this.id}-keys` }, keys));
   }
