@@ -53,13 +53,10 @@ def test_what_is_typed_is_shown_escaped_with_its_marks():
 
 def test_verdicts_of_other_kinds():
     page = show.verdict(CHOICE, "a, b", CHOICE.check("a, b"))
-    assert f"a) {show.escape(CHOICE.options[0].text)}\nb) " in page
     assert page.count("<li>") == len(CHOICE.options) - 2  # the message explains those chosen
-    assert show.chosen_text(CHOICE, "a, z") == "a, z"
-    assert show.chosen_text(TASK, "ticked") == "done"
     code = next(q for q in BANK.values() if q.kind == "code" and "```" not in q.answer)
     page = show.verdict(code, "x < 1", Feedback("wrong", 0, ""))
-    assert '<div class="wg-code"><span class="wg-typed' in page and "<pre><code>" in page
+    assert "<pre><code>" in page and "x < 1" not in page  # it stands in the box
     draw = next(q for q in BANK.values() if q.kind == "draw")
     assert "<dt>Our picture</dt><dd><img " in show.verdict(draw, "same", draw.check("same"))
 

@@ -18,10 +18,10 @@ from utils.quiz.questions import LETTERS, ChoiceQuestion, Feedback, Question
 
 # What stands for an outcome: a sign and a word, so that colour is never the only difference.
 OUTCOMES = {
-    "right": ("✓", "Right"),
-    "partial": ("◐", "Partly right"),
-    "unmatched": ("?", "Can't match"),
-    "wrong": ("✗", "Not yet"),
+    "right": "✓ Right",
+    "partial": "◐ Partly right",
+    "unmatched": "? Can't match",
+    "wrong": "✗ Not yet",
 }
 NO_MATHS = "mathjax_ignore tex2jax_ignore"  # the classes that MathJax 3 and 2 pass over
 RUN_ME = "To answer here, run this cell (Shift-Enter). What you answered before comes back."
@@ -41,9 +41,9 @@ def inline(text: str) -> str:
 
 
 def typed(text: str, marked: Sequence[tuple[int, int, str]] = ()) -> str:
-    """What a learner typed, escaped, with the words that matched an idea marked."""
+    """What a learner typed, escaped, with the words that matched an idea marked, in order."""
     pieces, at = [], 0
-    for start, end, idea in sorted(marked):
+    for start, end, idea in marked:
         start = max(start, at)  # spans may overlap; a letter is marked once
         if start < end:
             pieces.append(escape(text[at:start]))
@@ -55,8 +55,7 @@ def typed(text: str, marked: Sequence[tuple[int, int, str]] = ()) -> str:
 
 def headline(outcome: str, overruled: bool = False) -> str:
     """An outcome as sign and word."""
-    sign, word = OUTCOMES[outcome]
-    return f"{sign} {word}" + (" (your own verdict)" if overruled else "")
+    return OUTCOMES[outcome] + (" (your own verdict)" if overruled else "")
 
 
 def without_headline(message: str) -> str:
@@ -108,24 +107,11 @@ def what_counts(question: Question) -> str:
     return f'<ul class="wg-ideas">{ideas}</ul>' if ideas else ""
 
 
-def chosen_text(question: Question, answer: str) -> str:
-    """An answer as a person would read it: the options for letters, "done" for a tick."""
-    if question.kind == "task":
-        return "done"
-    if question.kind == "choice":
-        options = dict(zip(LETTERS, question.options, strict=False))
-        letters = answer.split(", ")
-        if options.keys() >= {*letters}:
-            return "\n".join(f"{letter}) {options[letter].text}" for letter in letters)
-    return answer
-
-
 def verdict(question: Question, answer: str, feedback: Feedback) -> str:
-    """What is shown below the verdict: the answer with its marks, and the model answer."""
-    marked = feedback.marked if question.kind in ("short", "draw") else []
-    rows = {"Your answer": typed(chosen_text(question, answer), marked)}
-    if question.kind == "code":
-        rows["Your answer"] = f'<div class="wg-code">{rows["Your answer"]}</div>'
+    """What is shown below the verdict: an answer in words with its marks, and the model answer."""
+    rows = {}
+    if question.kind in ("short", "draw"):
+        rows["Your answer"] = typed(answer, feedback.marked)
     if question.kind == "choice":
         rows["The others"] = _options_explained(question, feedback.message)
     if question.kind == "draw":
