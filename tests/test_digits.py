@@ -47,6 +47,10 @@ def test_threes_and_sevens_are_laid_out_as_the_public_sample(images, tmp_path, c
     folder = dataset("mnist_sample")
     assert tmp_path in folder.parents
     assert layout(folder) == {"train/3": 400, "train/7": 400, "valid/3": 100, "valid/7": 100}
+    rows = (folder / "labels.csv").read_text().splitlines()
+    assert rows[0] == "name,label" and len(rows) == 1001
+    for name, label in (row.split(",") for row in rows[1:]):
+        assert (folder / name).exists() and label == ("0" if "/3/" in name else "1")
     assert capsys.readouterr().out.count("Writing 1,000 digits") == 1
     assert dataset("mnist_sample") == folder
     assert capsys.readouterr().out == ""

@@ -158,8 +158,8 @@ def _sample(entry: DataSet) -> Path:
         return folder
     raise DataError(
         f"This copy of the course has no sample of {entry.name} (looked in {folder} for "
-        f"{entry.layout}): type `git checkout -- data/{entry.name}` in the course's folder, or set "
-        "COURSE_DATA=full."
+        f"{entry.layout}): type `git checkout -- data/{entry.name}` in the course's folder"
+        + (", or set COURSE_DATA=full." if entry.public else ".")
     )
 
 
@@ -231,6 +231,9 @@ def _members(entry: DataSet, how_much: str) -> Iterator[tuple[tarfile.TarFile, t
     """The public archive and each file in it, while it comes; prints its size and how far it is."""
     with urlopen(entry.url, timeout=TIMEOUT) as answer, gzip.open(answer) as content:
         file, total = PurePosixPath(entry.url).name, answer.length  # none if the server is silent
+        known = read_checks(checks_module(fastai.data)).get(entry.url)  # by its public address
+        if known and total and total != known[0]:
+            raise tarfile.ReadError(f"{total:,} bytes, and fastai knows {known[0]:,}")
         size = f"{total / MB:.1f} MB" if total else "of unknown size"
         print(f"Downloading {file}, {size}, {how_much}, from {urlparse(entry.url).netloc}.")
         bar = progress_bar([], leave=False)

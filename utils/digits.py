@@ -41,11 +41,15 @@ def _write(name: str, folder: Path) -> None:
     images, labels = mnist_data()
     images = images.reshape(-1, 28, 28).astype(np.uint8)
     digits, parts = LAYOUTS[name]
-    for digit in digits:
+    rows = ["name,label"]
+    for label, digit in enumerate(digits):
         # seeded by the digit, so that it is split in the same way in both sets
         drawn = np.random.default_rng([SEED, digit]).permutation(np.flatnonzero(labels == digit))
         for part, numbers in zip(parts, (drawn[HELD_OUT:], drawn[:HELD_OUT]), strict=True):
             (folder / part / str(digit)).mkdir(parents=True)
             for number in sorted(numbers):
-                file = folder / part / str(digit) / f"{number}.png"
-                Image.fromarray(images[number]).save(file)
+                file = f"{part}/{digit}/{number}.png"
+                Image.fromarray(images[number]).save(folder / file)
+                rows.append(f"{file},{label}")
+    if name == "mnist_sample":  # the public archive of all ten has no such list
+        (folder / "labels.csv").write_text("\n".join([*rows, ""]), encoding="utf-8")
