@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import timm
 from fastai.callback.channelslast import ChannelsLast
@@ -38,7 +39,7 @@ from scipy.stats import binomtest
 from torch import nn
 
 from utils.data import dataset
-from utils.device import HalfPrecision, machine, use_device
+from utils.device import HalfPrecision, use_device
 from utils.models import efficientnet_lite0, packaged_weights
 from utils.presize import presized
 from utils.recipe import Recipe, recipe
@@ -108,7 +109,7 @@ def fastai_defaults() -> Iterator[None]:
     """Take back what `use_device` set."""
     ours = defaults.callbacks, defaults.cpus
     defaults.callbacks = [cb for cb in ours[0] if cb not in (ChannelsLast, HalfPrecision)]
-    defaults.cpus = machine().cores
+    defaults.cpus = joblib.cpu_count()
     try:
         yield
     finally:

@@ -309,7 +309,6 @@ def fetch_and_be_killed():
     fetch("pets")
 
 
-@needs_fork
 def test_the_public_archive_must_be_the_one_fastai_knows(mirror, monkeypatch):
     """Another file under the public address (a log-in page, say) is not unpacked."""
     known = {data.SETS["pets"].url: (5, "not this one")}
@@ -318,6 +317,7 @@ def test_the_public_archive_must_be_the_one_fastai_knows(mirror, monkeypatch):
         fetch("pets")
 
 
+@needs_fork
 def test_killed_while_unpacking_leaves_no_half_set(mirror, tmp_path):
     killed = forked(fetch_and_be_killed)
     killed.join()

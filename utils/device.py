@@ -53,8 +53,8 @@ def pick_workers(device: str) -> int:
     None either where a new process is no copy of this one (macOS, Windows, Python 3.14 on): the
     functions of a notebook cannot be handed to it.
     On CUDA, one fewer than the cores, up to 8, as long as free memory and shared memory
-    (`/dev/shm`) hold them: a worker that finds too
-    little of either is what "DataLoader worker killed" is about.
+    (`/dev/shm`) hold them: a worker that finds too little of either is what "DataLoader worker
+    killed" is about.
     """
     first = multiprocessing.get_all_start_methods()[0]  # what is used, unless another is set
     if device == "cpu" or (multiprocessing.get_start_method(allow_none=True) or first) != "fork":
