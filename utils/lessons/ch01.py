@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from fastai.vision.all import Learner, PILImage, TfmdDL, default_device, hook_outputs, show_image
+from fastai.torch_core import default_device, show_images
+from fastai.vision.all import Learner, PILImage, TfmdDL, hook_outputs
 from PIL import Image
 from scipy.stats import binomtest
 from torch import Tensor, nn
@@ -18,12 +19,11 @@ from utils.app.predictor import Prediction
 from utils.models import GENERAL
 from utils.widgets.base import show_widget
 
+BLUE = "#0072B2"
+
 
 def ask_for_picture(learn: Learner, names: dict[str, str]) -> None:
-    """Show a place for pictures; below it, what `learn` takes each of them for.
-
-    `names` says how to read out a label: `{"True": "a cat", "False": "a dog"}`.
-    """
+    """Show a place for pictures; below it, what `learn` takes each for, read out by `names`."""
 
     def answer(picture: Image.Image) -> Prediction:
         with learn.no_bar(), learn.no_logging():
@@ -45,10 +45,9 @@ def share_with_interval(wrong: int, of: int) -> dict[str, object]:
 def errors_on(
     learn: Learner, sets: dict[str, Sequence[Path]], measured: dict[str, tuple[int, int]]
 ) -> pd.DataFrame:
-    """How many pictures of each of `sets` the model gets wrong; none, no row.
+    """How many pictures of each of `sets` the model gets wrong, after what was `measured` before.
 
-    The labels are read off the files' names, as in training. `measured` holds rows that were
-    counted elsewhere: wrong, and of how many.
+    The labels are read off the files' names, as in training.
     """
     rows = {name: share_with_interval(*counts) for name, counts in measured.items()}
     for name, files in sets.items():
@@ -119,15 +118,15 @@ def is_wrong(head: nn.Linear, inputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def watch_a_head(
-    inputs: Tensor, told: Tensor, others: Tensor, truth: Tensor, seed: int, steps: int = 200
+    inputs: Tensor, told: Tensor, others: Tensor, truth: Tensor, seed: int
 ) -> pd.DataFrame:
-    """Train a head on all of `inputs` at every step, labelled as `told`; its losses before each.
+    """Train a head on all of `inputs` in 200 steps, labelled as `told`; its losses before each.
 
     `training` is the loss on them, `validation` and `error` those on `others`; `as_told` says which
     of `inputs` it calls what it was told.
     """
     rows = []
-    for head in steps_of_a_head(inputs, told, steps, seed, bs=len(inputs), lr=1e-3):
+    for head in steps_of_a_head(inputs, told, 200, seed, bs=len(inputs), lr=1e-3):
         with torch.no_grad():
             training = F.cross_entropy(head(inputs), told.long()).item()
             validation = F.cross_entropy(head(others), truth.long()).item()
@@ -136,72 +135,56 @@ def watch_a_head(
     return pd.DataFrame(rows, columns=["training", "validation", "error", "as_told"])
 
 
-# --- pictures -----------------------------------------------------------------------------------
-
-
 def heaps(counts: Sequence[int], of: int) -> None:
     """A dot for each count, heaped where several are the same."""
-    _, axes = plt.subplots(figsize=(6, 1.8), layout="constrained")
-    heights = pd.Series(counts).groupby(pd.Series(counts)).cumcount() + 1
-    axes.plot(counts, heights, "o", color="#0072B2", ms=8)
-    ticks = range(max(counts) + 1)
-    axes.set(xlabel=f"wrong, of {of}", xticks=ticks, yticks=[], ylim=(0.4, heights.max() + 0.6))
-    axes.spines[["top", "left", "right"]].set_visible(False)
+    dots = pd.Series(counts)
+    _, axes = plt.subplots(figsize=(6, 1.8))
+    axes.plot(dots, dots.groupby(dots).cumcount(), "o", color=BLUE, ms=8)
+    axes.set(xlabel=f"wrong, of {of}", xticks=range(max(counts) + 1), yticks=[])
+    axes.margins(y=0.2)
 
 
 def bars_by_group(mistakes: pd.DataFrame) -> None:
     """The mistakes of each group, a bar for each of the two columns."""
-    _, axes = plt.subplots(figsize=(7, 0.3 * len(mistakes) + 0.8), layout="constrained")
     rows = mistakes.sort_values(list(mistakes.columns[::-1]))
-    bars = rows.plot.barh(ax=axes, color=["#E69F00", "#0072B2"], width=0.8)
-    for heap, hatch in zip(bars.containers, ["//", ""], strict=True):
-        plt.setp(heap.patches, hatch=hatch)
+    axes = rows.plot.barh(figsize=(7, 0.3 * len(rows) + 0.8), color=["#E69F00", BLUE], width=0.8)
+    plt.setp(axes.containers[0], hatch="//")
     axes.set(xlabel="wrong", ylabel="")
     axes.legend(title="held out", loc="lower right", reverse=True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def fall_and_rise(curves: Sequence[pd.DataFrame]) -> None:
     """Training and validation loss of several trainings, and strongly drawn their means."""
-    _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
     mean = pd.concat(curves).groupby(level=0).mean(numeric_only=True)
-    for curve, width, strength in [*((c, 0.7, 0.4) for c in curves), (mean, 2.4, 1.0)]:
-        axes.plot(curve.training, color="#0072B2", lw=width, alpha=strength, ls="--")
-        axes.plot(curve.validation, color="#D55E00", lw=width, alpha=strength)
-    turn, lowest, last = mean.validation.idxmin(), mean.validation.min(), mean.iloc[-1]
-    axes.plot(turn, lowest, "v", color="black", ms=8)
-    axes.text(turn, lowest - 0.14, "lowest", ha="center", fontsize=9)
-    axes.text(len(mean), last.validation, " validation", color="#D55E00")
-    axes.text(len(mean), last.training, " training", color="#0072B2")
+    axes = plt.subplots(figsize=(7, 3))[1]
+    for curve, width in [*((curve, 0.5) for curve in curves), (mean, 2.4)]:
+        axes.plot(curve.training, color=BLUE, lw=width, ls="--")
+        axes.plot(curve.validation, color="#D55E00", lw=width)
+    axes.plot(mean.validation.idxmin(), mean.validation.min(), "v", color="black", ms=8)
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(axes.lines[-3:], ["training", "validation", "lowest"])
 
 
 @torch.no_grad()
-def channels_beside(picture: Tensor, body: nn.Sequential, layer: int, most: int = 6) -> None:
-    """A picture, and where the channels of a layer that vary most over it answer to it."""
+def channels_beside(picture: Tensor, body: nn.Sequential, layer: int) -> None:
+    """A picture, and where the six channels of a layer that vary most over it answer to it."""
     with hook_outputs([body[layer]], cpu=True) as hooks:
         body(picture[None].to(default_device()))
     maps = hooks.stored[0][0]
-    chosen = maps.std((1, 2)).argsort(descending=True)[:most]
-    _, axes = plt.subplots(1, most + 1, figsize=(9, 1.7), layout="constrained")
-    show_image(picture.cpu() * 0.5 + 0.5, ctx=axes[0], title="picture")
-    for place, number in zip(axes[1:], chosen.tolist(), strict=True):
-        show_image(maps[number], ctx=place, cmap="viridis", title=str(number))
+    chosen = maps.std((1, 2)).argsort(descending=True)[:6]
+    pictures = [picture.cpu() * 0.5 + 0.5, *maps[chosen]]
+    show_images(pictures, titles=["picture", *chosen.tolist()], figsize=(9, 1.7))
 
 
-def most_and_least(files: Sequence[Path], answers: Tensor, of_each: int = 5) -> None:
-    """The pictures that a channel answers to most strongly, and below them those it hardly does."""
+def most_and_least(files: Sequence[Path], answers: Tensor) -> None:
+    """The five pictures that a channel answers to most strongly; below, those it hardly does."""
     order = answers.argsort(descending=True).tolist()
-    shown = [*order[:of_each], *order[-of_each:]]
-    _, axes = plt.subplots(2, of_each, figsize=(7.5, 3.4), layout="constrained")
-    for place, number in zip(axes.flat, shown, strict=True):
-        show_image(PILImage.create(files[number]).resize((128, 128)), ctx=place)
-        title = f"{files[number].stem.rsplit('_', 1)[0]}\n{answers[number]:.1f}"
-        place.set_title(title, fontsize=8)
+    shown = order[:5] + order[-5:]
+    titles = [f"{files[n].stem.rsplit('_', 1)[0]}\n{answers[n]:.1f}" for n in shown]
+    pictures = [PILImage.create(files[n]).resize((128, 128)) for n in shown]
+    show_images(pictures, nrows=2, titles=titles, figsize=(7.5, 3.4))
+    plt.setp([place.title for place in plt.gcf().axes], size=8)
 
-
-# --- sounds ---------------------------------------------------------------------------------------
 
 RATE_OF_SOUND = 8000  # numbers a second
 WHISTLES = {

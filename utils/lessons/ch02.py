@@ -1,7 +1,5 @@
 """Chapter 02: a small web on this machine, a download with a memory, a search, a walk in steps."""
 
-import codecs
-import hashlib
 import io
 import os
 import re
@@ -17,6 +15,7 @@ from itertools import cycle
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlencode, urlsplit
+from zlib import crc32
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,15 +36,13 @@ LOOPBACK = "127.0.0.1"
 TIMEOUT = 4  # seconds without a byte, as in fastai's `download_images`
 OPENVERSE = "https://api.openverse.org/v1/images/"
 PAGE = 20  # results per question that Openverse gives someone without a key
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # the marks that it begins with
 PAUSE = 1.0  # seconds between two questions, out of courtesy
 KINDS = ("grizzly", "black", "teddy")
 COLUMNS = {  # of a search's results, and what we call them
     "url": "address", "license": "licence", "license_version": "", "license_url": "licence_url",
     "creator": "creator", "title": "title", "foreign_landing_url": "page",
 }  # fmt: skip
-
-
-# --- a small, untidy web --------------------------------------------------------------------
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -122,11 +119,9 @@ class PageHandler(BaseHTTPRequestHandler):
         """Send the page with this path, 404 where there is none."""
         self.server.asked.append(self.path)
         page = self.server.pages.get(self.path)
-        data = page.read_bytes() if isinstance(page, Path) else page or b""
         self.send_response(404 if page is None else 200)
-        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(page.read_bytes() if isinstance(page, Path) else page or b"")
 
 
 class PictureServer(ThreadingHTTPServer):
@@ -134,15 +129,13 @@ class PictureServer(ThreadingHTTPServer):
 
     `urls` has the addresses by label, `untidy` those among them of awkward files: nine pictures
     are there in an untidy form instead of their own (`UNTIDY`), and three files that are of no
-    use and an address that leads nowhere come on top. Serves these and nothing else, from its
-    creation until `stop()`, and keeps account of what was `asked` for. Raises
-    `CourseError` for a folder without pictures.
+    use and an address that leads nowhere come on top.
     """
 
     request_queue_size = 64
 
     def __init__(self, folder: Path) -> None:
-        """Make the untidy pictures and start to serve."""
+        """Make the untidy pictures and serve until `stop()`; `CourseError` without pictures."""
         files = sorted(get_image_files(folder))
         if not files:
             raise CourseError(f"There are no pictures in folders in {folder}: nothing to serve.")
@@ -152,19 +145,17 @@ class PictureServer(ThreadingHTTPServer):
         self.untidy: list[str] = []
         own = groupby(files, parent_label)
         self.urls: dict[str, list[str]] = {label: [] for label in own}
-        # Other pictures, other addresses: what was gathered earlier is not taken for these.
-        root = short_hash([(str(f.relative_to(folder)), f.stat().st_mtime_ns) for f in files])
         sound = {label: iter(check_images(own[label][:20]).usable) for label in own}
         for (name, form), label in zip(UNTIDY.items(), cycle(own), strict=False):
             if file := next(sound[label], None):
                 image = open_image(file)
                 image.thumbnail((800, 800))
-                self.untidy.append(self.add(label, f"untidy-{root}/{label}/{name}", form(image)))
+                self.untidy.append(self.add(label, f"untidy/{label}/{name}", form(image)))
                 if name not in BROKEN:
                     files.remove(file)
-        self.untidy.append(self.add(next(iter(own)), f"untidy-{root}/{GONE}", None))
+        self.untidy.append(self.add(next(iter(own)), f"untidy/{GONE}", None))
         for file in files:
-            self.add(file.parent.name, f"{root}/{file.relative_to(folder).as_posix()}", file)
+            self.add(file.parent.name, file.relative_to(folder).as_posix(), file)
         # A proxy that this machine may be set to use is kept out of talks with itself.
         known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
         both = f"{known},{LOOPBACK}" if known else LOOPBACK
@@ -184,46 +175,29 @@ class PictureServer(ThreadingHTTPServer):
         self.server_close()
 
 
-def short_hash(value: object) -> str:
-    """Ten hexadecimal digits that differ for values of different `repr`."""
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:10]
-
-
-# --- download -------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Gathered:
-    """Where the pictures are, and what came of each address.
-
-    `table` has the columns label, address, file (its name in `folder/label`, empty when nothing
-    arrived) and reason (why nothing did). It is kept as `addresses.csv` in the folder.
-    """
+    """Where the pictures are, and what came of each address."""
 
     folder: Path
-    table: pd.DataFrame
-
-    @property
-    def missing(self) -> pd.DataFrame:
-        """The addresses from which nothing came."""
-        return self.table[self.table.file == ""]
+    table: pd.DataFrame  # label, address, file (in `folder/label`; "" for none), reason (for none)
 
     def __str__(self) -> str:
         """The counts on one line, then each reason with its first addresses."""
-        came = len(self.table) - len(self.missing)
-        lines = [f"{len(self.table)} addresses: {came} files arrived, {len(self.missing)} did not."]
-        for reason, rows in self.missing.groupby("reason"):
+        many, missing = len(self.table), self.table[self.table.file == ""]
+        came = many - len(missing)
+        lines = [f"{many} addresses: {came} files arrived, {len(missing)} did not."]
+        for reason, rows in missing.groupby("reason"):
             lines.append(f"  {reason}: {listed([a.rpartition('/')[2] for a in rows.address])}")
         return "\n".join(lines)
 
 
 def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False) -> Gathered:
-    """Download pictures into `folder/label/`, once, eight at a time.
+    """Download pictures into `folder/label/`, eight at a time.
 
     `urls` has for each label a list of addresses or a text file of them. The folder lies in
-    `course_cache()` and belongs to exactly these addresses: the same ones are not downloaded
-    again (unless `again`), others get a folder of their own, so that nothing is mixed. Raises
-    `CourseError` when not a single address answers.
+    `course_cache()` and belongs to exactly these: they are not downloaded twice, unless `again`.
+    Raises `CourseError` when not a single address answers.
     """
     rows: list[tuple[str, str, str]] = []
     for label, source in urls.items():
@@ -236,9 +210,8 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
         if not addresses:
             raise CourseError(f"The list of addresses for {label!r} is empty: put some into it.")
         rows += zip([label] * len(addresses), addresses, file_names(addresses), strict=True)
-    # Our own server has another port each time; what it serves is in the rest of its addresses.
-    key = short_hash(re.sub(rf"http://{re.escape(LOOPBACK)}:\d+", "", repr(rows)))
-    folder = course_cache() / "gathered" / f"{name}-{key}"
+    asked = re.sub(rf"{LOOPBACK}:\d+", "", repr(rows))  # our own server's port is never the same
+    folder = course_cache() / "gathered" / f"{name}-{crc32(asked.encode()):08x}"
     folder.parent.mkdir(exist_ok=True)
     with file_lock(f"{folder}.lock"):
         if again or not folder.is_dir():
@@ -248,14 +221,10 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
 
 
 def text_of(file: Path) -> str:
-    """What a text file says: UTF-8, or UTF-16 where it begins with its mark, as Notepad writes it.
-
-    Raises `CourseError` for any other encoding.
-    """
+    """What a file says in UTF-8, or in UTF-16 with its mark, as Notepad writes it."""
     content = file.read_bytes()
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        return content.decode("utf-16" if content[:2] in UTF_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise CourseError(f"{file.name} is not in UTF-8: {AS_UTF8}.") from error
 
@@ -264,8 +233,7 @@ def download(rows: list[tuple[str, str, str]], folder: Path) -> None:
     """Make `folder` with a folder for each label and the table of what came of each address."""
     table = pd.DataFrame(rows, columns=["label", "address", "file"])
     jobs = [(url, folder / label / file) for label, url, file in rows]
-    bar = len(jobs) > 50  # seconds, then
-    table["reason"] = parallel(fetch, jobs, n_workers=8, threadpool=True, progress=bar)
+    table["reason"] = parallel(fetch, jobs, n_workers=8, threadpool=True, progress=len(jobs) > 50)
     table["file"] = table.file.where(table.reason == "", "")
     if not any(table.file):
         raise CourseError(
@@ -306,12 +274,7 @@ def fetch(job: tuple[str, Path]) -> str:
 
 
 def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFrame:
-    """Up to `n` pictures under free licences from Openverse, which asks for no key.
-
-    Columns: address, licence, licence_url, creator, title, page (where the picture was found).
-    Form of the answer: https://api.openverse.org/v1/ . Raises `CourseError` with a sentence when
-    no search result comes, and when nothing is found.
-    """
+    """Up to `n` pictures under free licences; the answer's form: https://api.openverse.org/v1/ ."""
     if not term.strip():
         raise CourseError('The search term is empty: type one, such as "grizzly bear".')
     found: list[dict] = []
@@ -337,11 +300,7 @@ def search_images(term: str, n: int = PAGE, api: str = OPENVERSE) -> pd.DataFram
 
 
 def fetch_bears(count: int) -> Path:
-    """So many photos under free licences in `photos/bears`, found by `search_images`; the folder.
-
-    What is no picture is left out; who made each, and its licence, is in `licences.csv`. Raises
-    `CourseError` where there are photos already, and where too few come.
-    """
+    """So many photos under free licences in `photos/bears`, with `licences.csv`; the folder."""
     target = NOTEBOOKS / "photos" / "bears"
     if target.exists():
         raise CourseError(f"{target} is there already: move it away first.")
@@ -357,9 +316,6 @@ def fetch_bears(count: int) -> Path:
                 shutil.copy(file, part / kind)
         pd.concat(found.values()).to_csv(part / "licences.csv", index=False)
     return target
-
-
-# --- one item, step by step -----------------------------------------------------------------
 
 
 def describe(item: object) -> dict[str, str]:
@@ -404,10 +360,7 @@ class Steps:
 
 
 def timed(action: Callable[[], object], times: int = 15) -> tuple[object, float]:
-    """What `action()` answers, and the seconds of the quickest of so many calls of it.
-
-    The quickest, because whatever else the machine does can only make a call slower.
-    """
+    """What `action()` answers, and the seconds of its quickest call: others were disturbed."""
     seconds = []
     for _ in range(times):
         began = time.perf_counter()
@@ -429,20 +382,16 @@ def printed_by(action: Callable[[], object], folder: Path, called: str) -> str:
     return printed.getvalue().replace(str(folder), called)
 
 
-# --- pictures of it -------------------------------------------------------------------------
-
-
 def read_and_meant(files: list[Path]) -> None:
     """Each file as fastai reads it, above what it is meant to look like."""
     readers: list[Callable] = [PILImage.create, open_image]
     show = [reader(file).to_thumb(110) for reader in readers for file in files]
-    show_images(show, nrows=2, figsize=(9, 2.9))
+    titles = [file.stem.replace("_", "\n") for file in files] + [""] * len(files)
+    show_images(show, nrows=2, titles=titles, figsize=(9, 2.9))
+    plt.setp([axis.title for axis in plt.gcf().axes], size=8)
     framed()
-    axes = plt.gcf().axes
-    for axis, file in zip(axes, files, strict=False):
-        axis.set_title(file.stem.replace("_", "\n"), fontsize=8)
-    for axis, label in zip(axes[:: len(files)], ("fastai\nreads", "meant"), strict=True):
-        axis.text(-0.1, 0.5, label, transform=axis.transAxes, ha="right", va="center")
+    for axis, label in zip(plt.gcf().axes[:: len(files)], ("fastai\nreads", "meant"), strict=True):
+        axis.set_ylabel(label, rotation=0, ha="right", va="center")
 
 
 def rows_of_pictures(rows: dict[str, list[Path]]) -> None:
@@ -465,12 +414,7 @@ def framed() -> None:
         axis.set_axis_on()
 
 
-# --- many heads on a frozen body ------------------------------------------------------------
-
-
-def seen_by(
-    body: nn.Module, files: Iterable[Path], way: Callable, change: Callable = noop
-) -> Tensor:
+def seen_by(body: nn.Module, files: Iterable, way: Callable, change: Callable = noop) -> Tensor:
     """What a frozen body makes of each picture, resized one way and then changed: 1,280 numbers."""
     to_numbers, device = ToTensor(), default_device()
     pictures = [to_numbers(way(PILImage.create(file), split_idx=1)) for file in files]
@@ -482,11 +426,9 @@ def seen_by(
 
 
 class Heads:
-    """Twenty heads for three labels, say: one layer each, trained at the same time.
+    """Heads of one layer each, trained at the same time.
 
-    Each sets another random fifth of the pictures aside (`aside`, a row a head) and begins with
-    other numbers. With the same seed, head n has the same fifth and the same beginning, whatever
-    it is trained on.
+    By `seed` each sets a fifth of the pictures `aside` (a row a head) and has its first numbers.
     """
 
     def __init__(self, variants: list[Tensor], labels: Tensor, n: int = 20, seed: int = 1) -> None:

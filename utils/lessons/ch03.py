@@ -4,17 +4,19 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.data.all import DataLoader, DataLoaders, get_image_files
-from fastai.vision.all import Learner, apply_init, create_head, error_rate, set_seed
+from fastai.data.all import DataLoader, DataLoaders, get_image_files, parent_label
+from fastai.torch_core import apply_init, set_seed, show_images
+from fastai.vision.all import Learner, create_head, error_rate
+from fastcore.all import groupby
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -30,20 +32,8 @@ LABELS = ("wrong_label", "no_bear")  # what a ranking of labels can find
 MENDABLE = (*LABELS, *COPIES, "not_an_image")  # in the order of the table
 
 
-@dataclass(frozen=True)
-class Score:
-    """What a cleaning did. `kinds`: a row for each kind of defect; columns known, found, missed."""
-
-    kinds: pd.DataFrame
-    thrown_out: list[str]  # good pictures that are gone
-    mislabelled: list[str]  # good pictures that have a wrong label now
-
-
 def fates(before: Path, after: Path) -> dict[str, str | None]:
-    """`class/name` of each picture in `before` → its class folder in `after`, None when it is gone.
-
-    A picture is followed by its content, so it does not matter how it was moved and named.
-    """
+    """`class/name` of each picture in `before` → its class in `after`, told by content, or None."""
     now = defaultdict(list)
     for file in sorted(get_image_files(after)):
         now[file.read_bytes()].append(file.parent.name)
@@ -55,11 +45,12 @@ def fates(before: Path, after: Path) -> dict[str, str | None]:
     return fate
 
 
-def score(fate: Mapping[str, str | None], known: pd.DataFrame) -> Score:
+def score(fate: Mapping[str, str | None], known: pd.DataFrame) -> SimpleNamespace:
     """Judge `fates()` by `known_defects()`, whose columns are file, defect and truth.
 
-    Good pictures are those that are not listed, and those whose defect cleaning cannot mend (a
-    giveaway background). Of a picture and its copies one should be left, no matter which.
+    `kinds` has a row for each kind of defect; `thrown_out` are good pictures that are gone,
+    `mislabelled` those with a wrong label now. Good is what is not listed, or has a fault that
+    cleaning cannot mend (a giveaway background). Of copies one should be left, no matter which.
     """
     defects = known[known.defect.isin(MENDABLE)]
     copies = defects[defects.defect.isin(COPIES)]
@@ -77,7 +68,7 @@ def score(fate: Mapping[str, str | None], known: pd.DataFrame) -> Score:
     thrown_out = [file for file in good if fate[file] is None and file not in kept]
     sound = sorted({*good, *copies.file})
     mislabelled = [file for file in sound if fate[file] not in (None, Path(file).parent.name)]
-    return Score(kinds, thrown_out, mislabelled)
+    return SimpleNamespace(kinds=kinds, thrown_out=thrown_out, mislabelled=mislabelled)
 
 
 def hits(ranking: Sequence[str], known: pd.DataFrame, first: int) -> int:
@@ -87,8 +78,7 @@ def hits(ranking: Sequence[str], known: pd.DataFrame, first: int) -> int:
 
 def list_of_faults(name: str) -> pd.DataFrame:
     """`known_defects(name)`; for pictures of your own an empty table, and a sentence about that."""
-    known = known_defects(name)
-    if known is not None:
+    if (known := known_defects(name)) is not None:
         return known
     print("There is no list of the faults of your own pictures: tables about them stay empty.")
     return pd.DataFrame(columns=["file", "defect", "truth"], dtype=object)
@@ -102,39 +92,34 @@ def exam_scenes() -> pd.DataFrame:
         return pd.DataFrame(columns=["file", "kind", "place"])
 
 
-# --- pictures ---------------------------------------------------------------------------------
-
-
 def wall(
     folder: Path, files: Iterable[str], words: Iterable[str] = (), columns: int = 8, row: str = ""
 ) -> None:
     """The pictures `files` of `folder`, numbered from 0, with `words` over each."""
-    files, words = list(files), list(words)
-    if not files:
+    pictures = [open_image(folder / file).resize((128, 128)) for file in files]
+    if not pictures:
         return print("There are no such pictures.")
-    rows, side = -(-len(files) // columns), min(9 / columns, 1.5)
+    rows, side = -(-len(pictures) // columns), min(9 / columns, 1.5)
     size = (side * columns, (side + 0.22) * rows + 0.1)
-    figure, places = plt.subplots(rows, columns, squeeze=False, figsize=size, dpi=72)
-    for n, place in enumerate(places.flat):
+    titles = [f"{n}  {word}" for n, word in enumerate(list(words) or [""] * len(pictures))]
+    show_images(pictures, rows, columns, titles, figsize=size, dpi=72)
+    for place in plt.gcf().axes:
+        place.set_title(place.get_title(), fontsize=8, pad=2)
         place.set_axis_off()
-        if n < len(files):
-            place.imshow(open_image(folder / files[n]).resize((128, 128)))
-            place.set_title(f"{n}  {words[n]}" if words else str(n), fontsize=8, pad=2)
-    figure.suptitle(row, fontsize=9)
-    figure.tight_layout(pad=0.3)
+    plt.suptitle(row, fontsize=9)
+    plt.tight_layout(pad=0.3)
 
 
 def confusion_picture(matrix: pd.DataFrame) -> None:
     """A confusion matrix with its counts; the darker, the more."""
-    _, place = plt.subplots(figsize=(3.3, 3.3))
     grid = ConfusionMatrixDisplay(matrix.to_numpy(), display_labels=list(matrix.columns))
-    grid.plot(ax=place, cmap="Blues", colorbar=False)
-    place.set(xlabel="prediction", ylabel="label")
+    grid.plot(ax=plt.subplots(figsize=(3.3, 3.3))[1], cmap="Blues", colorbar=False)
+    grid.ax_.set(xlabel="prediction", ylabel="label")
 
 
 def pairs_of_models(table: pd.DataFrame, of: int) -> None:
     """For each seed the exam's wrong answers before and after, joined by a line."""
-    _, place = plt.subplots(figsize=(6, 0.32 * len(table) + 1))
+    place = plt.subplots(figsize=(6, 0.32 * len(table) + 1))[1]
     place.hlines(table.index, table.after, table.before, color="0.7", zorder=1)
     place.scatter(table.before, table.index, facecolor="white", edgecolor="C0", label="before")
     place.scatter(table.after, table.index, marker="s", color="C1", label="after")
@@ -144,15 +129,8 @@ def pairs_of_models(table: pd.DataFrame, of: int) -> None:
     place.locator_params(axis="x", integer=True)
 
 
-# --- one recipe, trained many times -----------------------------------------------------------
-
-
 class HalfWay:
-    """What the fixed layers make of a learner's pictures: looked at once, trained on many times.
-
-    `fine_tune` never changes the first layers of the body, so without augmentation they make the
-    same of a picture each time. The rest of the recipe can start from that.
-    """
+    """What the layers that `fine_tune` leaves make of pictures: looked at once, used many times."""
 
     def __init__(self, learn: Learner) -> None:
         """Let the fixed layers of `learn`, which is not trained yet, look at all its pictures."""
@@ -164,6 +142,7 @@ class HalfWay:
             (pictures, self.labels), self.exam = map(self._look, (0, 1))
         names = [f"{file.parent.name}/{file.name}" for file in learn.dls.train_ds.items]
         self.pictures = dict(zip(names, pictures, strict=True))
+        self.truth = np.array([int(label) for label in self.exam[1]])  # the exam's class numbers
 
     @torch.no_grad()
     def _look(self, part: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -188,16 +167,8 @@ class HalfWay:
         layers, order = nn.Sequential(body[GENERAL:], head), self.learn.dls.train.rng
         return self._learner(layers, self.pictures.values(), self.labels, order)
 
-    @property
-    def truth(self) -> np.ndarray:
-        """The class number of each picture of the exam."""
-        return np.array([int(label) for label in self.exam[1]])
-
     def shares_after_training(self, fate: Mapping[str, str | None], seed: int) -> np.ndarray:
-        """Train from the beginning with the labels of `fates`; see `exam_shares`.
-
-        Left out is what is gone, and what is no picture.
-        """
+        """Train from the beginning with the labels of `fates`; see `exam_shares`."""
         set_seed(seed, reproducible=True)
         labels = {file: label for file, label in fate.items() if label and file in self.pictures}
         classes = self.learn.dls.vocab
@@ -228,10 +199,10 @@ def exam_shares(learn: Learner) -> np.ndarray:
 def practice_copy(root: Path, each: int) -> Path:
     """A throw-away folder with the first `each` pictures of each class of `root`."""
     practice = Path(mkdtemp()) / "practice"
-    for label in sorted(path for path in root.iterdir() if path.is_dir()):
-        (practice / label.name).mkdir(parents=True)
-        for file in sorted(get_image_files(label))[:each]:
-            shutil.copyfile(file, practice / label.name / file.name)
+    for pictures in groupby(sorted(get_image_files(root)), parent_label).values():
+        for file in pictures[:each]:
+            (practice / file.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, practice / file.parent.name)
     return practice
 
 
@@ -244,5 +215,4 @@ def perfect_fates(fate: Mapping[str, str | None], known: pd.DataFrame) -> dict[s
 
 def p_grizzly(p_black: pd.Series) -> str:
     """The mean probability of black for grizzlies away from the wall and before it, in words."""
-    there = [f"{p:.2f}" for (kind, _), p in p_black.items() if kind == "grizzly"]
-    return " and ".join(there)
+    return " and ".join(f"{p:.2f}" for (kind, _), p in p_black.items() if kind == "grizzly")

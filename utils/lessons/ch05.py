@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from fastai.torch_core import show_images
 from fastai.vision.core import PILImage
 from matplotlib.axes import Axes
 from PIL import Image
@@ -18,16 +19,10 @@ BLUE = "#0072B2"
 LOOKS = [(BLUE, "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"), ("#CC79A7", ":", "D")]
 
 
-def interval(count: int, of: int) -> tuple[float, float]:
-    """Between which shares the true one may well lie (95 %, Wilson)."""
-    low, high = binomtest(int(count), int(of)).proportion_ci(method="wilson")
-    return low, high
-
-
 def counted(flags: pd.Series, by: pd.Series) -> pd.DataFrame:
-    """How many of `flags` are true in each group, their share, and its `interval`."""
+    """How many of `flags` are true in each group, their share, and its interval (95 %, Wilson)."""
     rows = flags.astype(int).groupby(by, sort=False, observed=True).agg(["sum", "size"])
-    bounds = [interval(*row) for row in rows.itertuples(index=False)]
+    bounds = [binomtest(*row).proportion_ci(method="wilson") for row in rows.to_numpy().tolist()]
     rows["share"], rows["from"], rows["to"] = rows["sum"] / rows["size"], *zip(*bounds, strict=True)
     return rows.rename(columns={"sum": str(flags.name), "size": "of"})
 
@@ -55,12 +50,11 @@ def points_with_intervals(groups: Mapping[str, pd.DataFrame], at: str | None = N
 
 def gallery(files: Sequence[Path | Image.Image], words: Sequence[str]) -> None:
     """Pictures in rows of four, each with its words over it."""
-    rows = -(-len(files) // 4)
-    _, places = plt.subplots(rows, 4, figsize=(7, 2.1 * rows), layout="constrained", squeeze=False)
-    for place, file, text in zip(places.flat, files, words, strict=False):
-        place.imshow((open_image(file) if isinstance(file, Path) else file).resize((128, 128)))
-        place.set_title(text, fontsize=8)
-    for place in places.flat:
+    pictures = [open_image(file) if isinstance(file, Path) else file for file in files]
+    rows, small = -(-len(files) // 4), [picture.resize((128, 128)) for picture in pictures]
+    show_images(small, rows, 4, words, figsize=(7, 2.1 * rows), layout="constrained")
+    for place in plt.gcf().axes:
+        place.title.set_fontsize(8)
         place.set_axis_off()
 
 
@@ -78,8 +72,9 @@ def curves(table: pd.DataFrame, across: str, up: str, level: float | None = None
 def coverage_curve(ordered: pd.DataFrame) -> None:
     """The error among the answered against their share, with its interval as a band."""
     place = plt.subplots(figsize=(6.5, 2.8), layout="constrained")[1]
-    counts = enumerate(ordered.wrong.cumsum(), start=1)
-    low, high = zip(*(interval(wrong, of) for of, wrong in counts), strict=True)
+    counts = enumerate(ordered.wrong.cumsum().tolist(), start=1)
+    bounds = [binomtest(wrong, of).proportion_ci(method="wilson") for of, wrong in counts]
+    low, high = zip(*bounds, strict=True)
     place.fill_between(ordered.coverage, low, high, alpha=0.2, color=BLUE, label="its interval")
     place.plot(ordered.coverage, ordered.error, color=BLUE, lw=2, label="error among those")
     finish(place, xlim=(0, 1), ylim=(0, 0.3), xlabel="coverage: share that the model answers")

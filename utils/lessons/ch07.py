@@ -2,17 +2,19 @@
 
 import random
 import warnings
+from collections import namedtuple
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from fastai.vision.all import Learner, create_body, default_device, get_image_files
-from matplotlib.colors import to_rgb
+from fastai.torch_core import default_device, show_images
+from fastai.vision.all import Learner, create_body, get_image_files
+from matplotlib.colors import to_rgba_array
 from matplotlib.patches import Patch
 from PIL import Image
 from torch import Tensor, nn
@@ -21,21 +23,14 @@ from utils.data import dataset, dataset_or_sample, resolve_source
 from utils.models import efficientnet_lite0
 
 CUT = -9  # what is left of the body ends at an eighth of the picture's size, with 40 channels
-COLOURS = [to_rgb(c) for c in ("#D55E00", "#0072B2", "#F0E442", "#CC79A7", "#D9D9D9", "#009E73")]
-COLOURS += [to_rgb(c) for c in ("#56B4E9", "#000000", "#8C8C8C")]
+COLOURS = to_rgba_array(["#D55E00", "#0072B2", "#F0E442", "#CC79A7", "#D9D9D9", "#009E73",
+                         "#56B4E9", "#000000", "#8C8C8C"])  # fmt: skip
 KINDS = ["Cat", "Dog", "Bear"]
 STREET = "Bicyclist Car Child MotorcycleScooter OtherMoving Pedestrian SUVPickupTruck Truck_Bus"
 
 
-class Table(NamedTuple):
-    """A table of the course: which column is to be predicted, and from which others."""
-
-    name: str
-    target: str
-    categories: tuple[str, ...]
-    numbers: tuple[str, ...]
-
-
+# A table of the course: which column is to be predicted, and from which others.
+Table = namedtuple("Table", "name target categories numbers")
 PENGUINS = Table(
     "penguins", "sex", ("species", "island"),
     ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"),
@@ -51,8 +46,7 @@ def open_table() -> tuple[pd.DataFrame, Table]:
     """The penguins for the sample or where there is no `adult`, else that; what to predict."""
     # fastai makes tensors of pandas' columns, which pandas 3 hands out read-only; it only reads.
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-    wanted = PENGUINS if resolve_source() == "sample" else ADULT
-    folder = dataset_or_sample(wanted.name, "penguins")
+    folder = dataset_or_sample("penguins" if resolve_source() == "sample" else "adult", "penguins")
     table = PENGUINS if (folder / "penguins.csv").exists() else ADULT
     return pd.read_csv(folder / f"{table.name}.csv", skipinitialspace=True), table
 
@@ -116,7 +110,7 @@ def everybody_and_every_film(learn: Learner, path: Path) -> pd.DataFrame:
 def masks_in_colour(files: Sequence[Path], codes: Sequence[str], **masks: Any) -> None:
     """The pictures, and below each its masks, a row for each; what is to be found is named."""
     rows = {name: [np.asarray(mask) for mask in row] for name, row in masks.items()}
-    colours = np.array([COLOURS[number % 9] for number in range(len(codes))])
+    colours = COLOURS[np.arange(len(codes)) % len(COLOURS)]
     size = (2 * len(files) + 1.2, 1.6 * (len(rows) + 1))
     figure, axes = plt.subplots(len(rows) + 1, len(files), figsize=size, layout="constrained")
     for place, file in zip(axes[0], files, strict=True):
@@ -151,11 +145,10 @@ def noses_found(files: Sequence[Path], heat: Tensor, true: Tensor, ours: Tensor)
 
 def labels_below(files: Sequence[Path], due: Iterable[str], given: Iterable[str]) -> None:
     """Pictures, each with the labels that are due and those that the model gave."""
-    _, axes = plt.subplots(1, len(files), figsize=(8, 2.3), layout="constrained")
-    for place, file, right, ours in zip(axes, files, due, given, strict=True):
-        place.imshow(Image.open(file))
-        place.set_title(f"due: {right}\ngiven: {ours}", fontsize=7)
-        place.set_axis_off()
+    titles = [f"due: {right}\ngiven: {ours}" for right, ours in zip(due, given, strict=True)]
+    pictures = [Image.open(file) for file in files]
+    show_images(pictures, titles=titles, figsize=(8, 2.3), layout="constrained")
+    plt.setp([place.title for place in plt.gcf().axes], size=7)
 
 
 def stretched_sigmoid(low: float, high: float) -> None:

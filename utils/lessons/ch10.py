@@ -28,10 +28,8 @@ def random_states() -> dict:
 class Checkpoint(Callback):
     """Save a training after every epoch; in a new process go on after the last that was saved.
 
-    Pass it to one `fit…` call and, after an interruption, make the same call again: same data,
-    model, epochs and rates. The file is written under another name first, so that there is a whole
-    one at any moment. With processes that load (`num_workers`) the order of the items is resumed,
-    their random augmentation is not. Raises `CourseError` for a file of another training.
+    Pass it to one `fit…` call and, after an interruption, make the same call again. With processes
+    that load (`num_workers`) the order of the items is resumed, their random augmentation is not.
     """
 
     order, run_valid = 65, False  # after the recorder (50) and the schedule (60)
@@ -43,6 +41,7 @@ class Checkpoint(Callback):
     def before_fit(self) -> None:
         """Load what there is; not when predictions are collected or a rate is looked for."""
         self.run = not hasattr(self.learn, "lr_finder") and not hasattr(self.learn, "gather_preds")
+        self.training_of = [self.n_epoch, len(self.dls.train.dataset), self.dls.train.bs]
         self.saved = self._load() if self.run and self.file.exists() else None
         if self.saved:
             print(f"Going on after {self.saved['epochs done']} of {self.n_epoch} epochs.")
@@ -78,18 +77,15 @@ class Checkpoint(Callback):
             "random": random_states(),
             "order": self.dls.train.rng.getstate(),
             "record": [*numbers, list(record.iters), rows, value],
-            "training": self._training(),
+            "training": self.training_of,
         }
         torch.save(everything, self.file.with_suffix(".unfinished"))
         self.file.with_suffix(".unfinished").replace(self.file)
 
-    def _training(self) -> list[int]:
-        return [self.n_epoch, len(self.dls.train.dataset), self.dls.train.bs]
-
     def _load(self) -> dict:
         try:
             saved = torch.load(self.file, map_location=self.dls.device, weights_only=True)
-            if saved["training"] != self._training():
+            if saved["training"] != self.training_of:
                 raise KeyError("training")
             self.model.load_state_dict(saved["model"])
             self.opt.load_state_dict(saved["optimiser"])
@@ -142,15 +138,14 @@ def run_python(*args: str | Path, **environment: str) -> str:
     if done.returncode:
         # torchrun draws rules around what it says
         lines = [line for line in done.stderr.splitlines() if line.strip("=- ")]
-        last = lines[-1] if lines else "it said nothing"
+        last = ["it said nothing", *lines][-1]
         raise CourseError(f"The process ended with {done.returncode}: {last}")
     return done.stdout
 
 
 def accelerate_launch(script: Path | str, *args: str | Path, processes: int = 2) -> str:
     """Start `script` in several processes with `accelerate launch`, on the processor's cores."""
-    options = "--multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no"
     # c10d: the launcher holds the port where the processes meet, so that nobody can take it first
-    places = f"--num_processes {processes} --rdzv_backend c10d --main_process_port 0"
-    launch = f"-m accelerate.commands.launch {options} {places}".split()
-    return run_python(*launch, script, *args, CUDA_VISIBLE_DEVICES="")
+    launch = "-m accelerate.commands.launch --multi_gpu --num_machines 1 --mixed_precision no "
+    launch += "--dynamo_backend no --rdzv_backend c10d --main_process_port 0 --num_processes"
+    return run_python(*launch.split(), str(processes), script, *args, CUDA_VISIBLE_DEVICES="")
