@@ -33,12 +33,9 @@ from utils.images import ORIENTATION, SUFFIXES, check_images, open_image
 from utils.paths import NOTEBOOKS, course_cache, file_lock
 
 LOOPBACK = "127.0.0.1"
-TIMEOUT = 4  # seconds without a byte, as in fastai's `download_images`
 OPENVERSE = "https://api.openverse.org/v1/images/"
 PAGE = 20  # results per question that Openverse gives someone without a key
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # the marks that it begins with
 PAUSE = 1.0  # seconds between two questions, out of courtesy
-KINDS = ("grizzly", "black", "teddy")
 COLUMNS = {  # of a search's results, and what we call them
     "url": "address", "license": "licence", "license_version": "", "license_url": "licence_url",
     "creator": "creator", "title": "title", "foreign_landing_url": "page",
@@ -223,8 +220,9 @@ def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False
 def text_of(file: Path) -> str:
     """What a file says in UTF-8, or in UTF-16 with its mark, as Notepad writes it."""
     content = file.read_bytes()
+    wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")  # the mark of UTF-16
     try:
-        return content.decode("utf-16" if content[:2] in UTF_16 else "utf-8-sig")
+        return content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise CourseError(f"{file.name} is not in UTF-8: {AS_UTF8}.") from error
 
@@ -263,7 +261,7 @@ def fetch(job: tuple[str, Path]) -> str:
     if urlsplit(url).scheme not in ("http", "https"):  # file:// would copy from this machine
         return "not a web address"
     try:
-        content = urlread(url, decode=False, timeout=TIMEOUT)
+        content = urlread(url, decode=False, timeout=4)  # as in fastai's `download_images`
     except HTTPError as error:
         return f"the server answered {error.code}"
     except (OSError, HTTPException, ValueError) as error:
@@ -304,9 +302,10 @@ def fetch_bears(count: int) -> Path:
     target = NOTEBOOKS / "photos" / "bears"
     if target.exists():
         raise CourseError(f"{target} is there already: move it away first.")
-    found = {kind: search_images(f"{kind} bear", -(-count // 3)) for kind in KINDS}
+    each, kinds = -(-count // 3), ("grizzly", "black", "teddy")
+    found = {kind: search_images(f"{kind} bear", each) for kind in kinds}
     folder = gather({kind: table.address for kind, table in found.items()}, "photos", True).folder
-    usable = {kind: check_images(folder / kind).usable for kind in KINDS}
+    usable = {kind: check_images(folder / kind).usable for kind in kinds}
     if few := [kind for kind, files in usable.items() if len(files) < 10]:
         raise CourseError(f"Fewer than ten photos came of {', '.join(few)}: try again later.")
     with made_whole(target) as part:

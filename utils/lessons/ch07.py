@@ -28,7 +28,6 @@ COLOURS = to_rgba_array(["#D55E00", "#0072B2", "#F0E442", "#CC79A7", "#D9D9D9", 
 KINDS = ["Cat", "Dog", "Bear"]
 STREET = "Bicyclist Car Child MotorcycleScooter OtherMoving Pedestrian SUVPickupTruck Truck_Bus"
 
-
 # A table of the course: which column is to be predicted, and from which others.
 Table = namedtuple("Table", "name target categories numbers")
 PENGUINS = Table(

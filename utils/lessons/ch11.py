@@ -11,7 +11,6 @@ from utils.widgets.base import show_widget
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.75"
 SMALLEST = 1e-4  # smaller p-values are drawn here
-
 HEED = 0.95  # share of warnings that guests act on while none has been false
 LATE = 0.1  # share of bears that are at the tents before a ranger has looked at the picture
 
