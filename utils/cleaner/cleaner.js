@@ -26,7 +26,7 @@ class Pictures extends View {
     });
     this.place = element("span");
     this.count = element("span", { class: "wgc-count" });
-    this.actions = element("div", { class: "wg-row wgc-actions", role: "group", "aria-label": "Choices" });
+    this.actions = element("div", { class: "wg-row", role: "group", "aria-label": "Choices" });
     this.grid = element("div", {
       class: "wgc-grid", role: "listbox", "aria-multiselectable": "true",
       "aria-label": model.get("name"), "aria-describedby": `${this.id}-keys`,
@@ -55,7 +55,7 @@ class Pictures extends View {
     for (const [name, select] of Object.entries(this.menus)) {
       const browsing = select === document.activeElement; // then a late answer moves nothing
       const value = browsing ? select.value : page.view[name];
-      select.replaceChildren(...page.menus[name].map(([value, words]) => element("option", { value }, words)));
+      select.replaceChildren(...page.menus[name].map(([key, words]) => element("option", { value: key }, words)));
       select.value = value;
       select.parentElement.hidden = page.menus[name].length < 2;
     }

@@ -5,7 +5,6 @@ thought of labels and copies in `ranking.py`.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,8 +52,8 @@ class Cleaner(PictureFolder):
 
         file, split, label; problem, a sentence for a file that is no usable picture; prediction,
         confidence (its probability) and loss, by the learner; quality (0 to 1, low is doubtful),
-        mislabelled and second_opinion, judged out of fold by cleanlab; duplicate_of and copy
-        ("exact" or "near"); choice. What is not known is None.
+        mislabelled and second_opinion, judged out of fold by cleanlab; duplicate_of, which picture
+        it is a copy or nearly a copy of; choice. What is not known is None.
         """
         pictures = self.pictures()
         if self._seen != pictures:
@@ -102,15 +101,12 @@ class Cleaner(PictureFolder):
     def _facts_of(self, pictures: list[Picture]) -> pd.DataFrame:
         looks = looks_at(self.root, pictures)
         near = ranking.alike([look.hash for look in looks])
-        files = [picture.file for picture in pictures]
-        self.looks = dict(zip(files, looks, strict=True))
-        rows = [
-            [picture.file, picture.split, picture.label, look.problem]
-            for picture, look in zip(pictures, looks, strict=True)
-        ]
-        table = pd.DataFrame(rows, columns=["file", "split", "label", "problem"], dtype=object)
-        if self.learn and self._learned.empty:
-            self._ask(table, looks, ranking.families(near))
+        table = pd.DataFrame(pictures, columns=["file", "split", "label"], dtype=object)
+        table["problem"] = pd.Series([look.problem for look in looks], dtype=object)
+        self.looks = dict(zip(table["file"], looks, strict=True))
+        usable = table[table["problem"].isna()]
+        if self.learn and self._learned.empty and not usable.empty:
+            self._ask(usable, looks, ranking.families(near))
         contents, labels = [look.content for look in looks], table["label"]
         learned, folds = self._learned.reindex(contents), self._folds.reindex(contents)
         table = table.join(ranking.opinion(labels, learned)).join(ranking.judge(labels, folds))
@@ -120,17 +116,13 @@ class Cleaner(PictureFolder):
         merit = pd.DataFrame({"wrong": table["mislabelled"], "train": table["split"] == "train"})
         merit["pixels"] = [-look.pixels for look in looks]
         merit["bytes"] = [-picture.state[1] for picture in pictures]
-        table[["duplicate_of", "copy"]] = None
+        table["duplicate_of"] = None
         for copy, original in ranking.copies(near, merit.sort_values([*merit]).index).items():
-            same = looks[copy].content == looks[original].content
-            table.loc[copy, ["duplicate_of", "copy"]] = files[original], "exact" if same else "near"
+            table.loc[copy, "duplicate_of"] = table["file"][original]
         return table
 
-    def _ask(self, table: pd.DataFrame, looks: list[Look], families: np.ndarray) -> None:
-        """Ask the learner about every picture, and judge every label out of fold."""
-        usable = table[table["problem"].isna()]
-        if usable.empty:
-            return
+    def _ask(self, usable: pd.DataFrame, looks: list[Look], families: np.ndarray) -> None:
+        """Ask the learner about these rows, and judge their labels out of fold."""
         contents = pd.Index([looks[n].content for n in usable.index])
         once = ~contents.duplicated()
         paths = [self.root / file for file in usable["file"]]
@@ -202,6 +194,4 @@ class CleanerWidget(Widget):
 
 def counted(did: str, changes: list[Change]) -> dict[str, Any]:
     """What was done to how many pictures, in words."""
-    counts = Counter(change.action for change in changes)
-    done = ", ".join(f"{action} {count}" for action, count in sorted(counts.items()))
-    return {"said": f"{did}: {done or 'nothing'}."}
+    return {"said": f"{did}: {len(changes)} pictures."}

@@ -53,14 +53,13 @@ def menus(table: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
 
 def tile(row: Any, look: Look) -> dict[str, Any]:
     """One row of the table: a picture, and what stands below it."""
-    copied = {"exact": "the same as", "near": "nearly the same as"}.get(row.copy)
     lines = [
         ("label", row.label),
         ("fact", f"{row.prediction} {row.confidence:.2f}" if row.prediction else ""),
         ("fact", f"loss {row.loss:.2f}" if row.loss == row.loss else ""),
         ("fact", f"quality {row.quality:.2f}" if row.quality == row.quality else ""),
         ("remark", "looks mislabelled" if row.mislabelled else ""),
-        ("remark", f"{copied} {printable(row.duplicate_of)}" if copied else ""),
+        ("remark", f"a copy of {printable(row.duplicate_of)}" if row.duplicate_of else ""),
         ("remark", row.problem or ""),
         ("name", printable(row.file)),
         ("choice", row.choice or ""),

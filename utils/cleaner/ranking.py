@@ -78,8 +78,8 @@ def opinion(labels: Sequence[str], probabilities: pd.DataFrame) -> pd.DataFrame:
         own = names.get_indexer(np.array(labels, dtype=object)[known])
         table.loc[known, "prediction"] = names.to_numpy(object)[p.argmax(axis=1)]
         table.loc[known, "confidence"] = p.max(axis=1)
-        losses = -np.log(p[np.arange(len(p)), own])
-        table.loc[known, "loss"] = np.where(own < 0, np.nan, losses)
+        p_own = np.where(own < 0, np.nan, p[np.arange(len(p)), own])
+        table.loc[known, "loss"] = -np.log(p_own)
     return table
 
 
