@@ -313,7 +313,8 @@ class PictureFolder:
             for source, target, content in self._moves(changes, journal.doing):
                 if content_of(target) == content != content_of(source):
                     move(target, source)
-            self._remove_empty(changes)
+            if journal.doing != "undo":
+                self._remove_empty(changes)
             if journal.doing == "apply":
                 journal.undone.pop()
             journal.doing = ""
