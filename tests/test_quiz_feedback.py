@@ -374,6 +374,7 @@ def test_choice(tmp_path, text, outcome):
 @pytest.mark.parametrize(
     ("text", "outcome"),
     [("def double(x): return 2 * x", "right"), ("def double(x): return 4", "partial"),
+     ("def double(x): return 4 if x > 0 else y", "partial"),
      ("def double(x): return x", "wrong"), ("def double(x)", "wrong"), ("?", "blank")],
 )  # fmt: skip
 def test_code(tmp_path, text, outcome):
@@ -386,8 +387,8 @@ def test_code(tmp_path, text, outcome):
     feedback = question.check(text)
     assert feedback.outcome == outcome, feedback.message
     if outcome == "partial":
-        said = "It has: doubles 2. Missing: doubles a negative number."
-        assert feedback.message == f"Part of it. {said}"
+        assert "It has: doubles 2. Missing: doubles a negative number." in feedback.message
+    assert ("stopped with: <your answer>, line 1: NameError" in feedback.message) == ("y" in text)
 
 
 @pytest.mark.parametrize(

@@ -186,12 +186,8 @@ class ShortQuestion(BaseQuestion):
         match.assign_topics(tokens, self.topics)
         ways = {idea.name: match.first_said(idea.say, tokens, idea.about) for idea in self.ideas}
         found = {name: way for name, way in ways.items() if way}
-        slips = [
-            slip
-            for slip in self.misconceptions
-            if not (slip.alone and found)
-            and match.first_said(slip.say, tokens, slip.about, sure=True)
-        ]
+        told = [slip for slip in self.misconceptions if not (slip.alone and found)]
+        slips = [s for s in told if match.first_said(s.say, tokens, s.about, sure=True)]
         if all(idea.beside for idea in self.ideas if idea.name in found):
             found = {}
         total = sum(idea.weight for idea in self.ideas)
@@ -338,11 +334,10 @@ class CodeQuestion(BaseQuestion):
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return wrong(f"This is not Python that can run: {error}.")
         result = run_code(answer, self.checks)
-        if result.error and not any(result.passed):
-            return wrong(f"Your code stopped with: {result.error}")
+        stopped = [f"Your code stopped with: {result.error}."] if result.error else []
         found = [name for name, ok in zip(self.names, result.passed, strict=True) if ok]
         missing = listing("Missing", [name for name in self.names if name not in found])
-        return graded(len(found) / len(self.names), *listing("It has", found), *missing)
+        return graded(len(found) / len(self.names), *stopped, *listing("It has", found), *missing)
 
 
 class TaskQuestion(BaseQuestion):

@@ -61,7 +61,7 @@ def run_code(
     passed, error = reports[-1] if reports else ([], None)
     missing = len(checks) - len(passed)
     if missing and any(line.startswith(b"Timeout (") for line in said):  # says faulthandler
-        error = f"no end within {seconds:g} seconds: is there a loop that never ends?"
+        error = f"no end within {seconds:g} seconds (a loop that never ends?)"
     elif missing and not error:
         error = "your code ended Python before it was checked"
     return CodeResult(passed + [False] * missing, error or None)
