@@ -234,16 +234,22 @@ def test_a_file_in_place_of_the_folder(tmp_path, monkeypatch):
 
 def test_a_file_of_an_earlier_commit_opens(path):
     body = '{"answer": "na\\u00efve", "outcome": "right", "score": 1.0, "source": "quiz"}'
-    row = "2026-01-02T10:00:00+00:00", "answer", "intro-01", body, 358098627
+    rows = [
+        ("2026-01-02T10:00:00+00:00", "answer", "intro-01", body, 358098627),
+        ("2026-01-02T10:01:00+00:00", "guess", "01/loss", '{"text": "4.6"}', 1618610591),
+        ("2026-01-02T10:02:00+00:00", "draft", "intro-02", '{"text": "half a tho"}', 2242912650),
+    ]
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(
             "CREATE TABLE events (id INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL,"
             " key TEXT NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL)"
         )
-        db.execute("INSERT INTO events (at, kind, key, body, checksum) VALUES (?,?,?,?,?)", row)
+        words = "INSERT INTO events (at, kind, key, body, checksum) VALUES (?,?,?,?,?)"
+        db.executemany(words, rows)
         db.execute("PRAGMA user_version = 2")
     mine = Journal(path)
-    assert mine.latest_all()["intro-01"].answer == "naïve" and mine.notices == []
+    kept = {key: answer.answer for key, answer in mine.latest_all().items()}
+    assert kept == {"intro-01": "naïve", "01/loss": "4.6"} and mine.notices == []
 
 
 def test_newer_version_is_left_alone(path):

@@ -105,6 +105,10 @@ def idea(*say):
         (GOOD | idea("(a+)+$"), "'(a+)+$' has '(a+)+$': write words"),
         (GOOD | idea("!loss"), "'!loss' names no word to look for"),
         (GOOD | idea(1), "ideas.0.say.0: Value error, must be text; put it in quotes"),
+        (
+            GOOD | {"ideas": [{"name": "a", "say": ["loss"], "about": "c"}]},
+            "'c' is none of the top",
+        ),
         ("a line", "mine.yaml: a line: Input should be a valid dictionary"),
     ],
 )

@@ -25,7 +25,7 @@ from utils.paths import NOTEBOOKS, PROJECTS, ROOT, chapter, chapters, course_hom
 from utils.project import APP, NOTEBOOK, Project, new_project
 from utils.quiz import load_bank, schedule
 from utils.quiz.journal import Journal
-from utils.quiz.questions import Feedback, Question
+from utils.quiz.questions import LETTERS, Feedback, Question
 from utils.timings import record_seconds, say_seconds, seconds_of
 
 if TYPE_CHECKING:
@@ -302,8 +302,8 @@ def ask_due() -> None:
     for number, name in enumerate(due, start=1):
         question = bank[name]
         console.print(f"[bold]{number} of {len(due)}[/bold]  {escape(question.text)}")
-        for place, option in enumerate(getattr(question, "options", []), start=1):
-            console.print(f"  {place}. {escape(option.text)}")
+        for letter, option in zip(LETTERS, getattr(question, "options", []), strict=False):
+            console.print(f"  {letter}. {escape(option.text)}")
         answer = read_line("> ")
         feedback = question.check(answer)
         journal.record_answer(name, answer, feedback.outcome)

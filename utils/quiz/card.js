@@ -9,6 +9,22 @@ function rich(tag, attributes, html) {
   return node;
 }
 
+// Text that is not checked yet waits in the browser, which a kernel that is gone leaves alone. A host
+// that shows a widget on a page of its own may forbid it that store: then nothing waits.
+function draft(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function keepDraft(key, text) {
+  try {
+    text === null ? localStorage.removeItem(key) : localStorage.setItem(key, text);
+  } catch {}
+}
+
 // JupyterLab shows a notebook that it has to open first at its top: wait for the heading and go there.
 async function scrollTo(notebook, anchor, tries = 50) {
   const heading = `.jp-NotebookPanel:not(.lm-mod-hidden) [data-jupyter-id="${CSS.escape(anchor)}"]`;
@@ -74,14 +90,14 @@ class Cards extends View {
     const number = guess ? "Guess first" : `Question ${this.place + 1} of ${this.list.length}`;
     const numbered = element("p", { class: "wg-quiet wg-number" }, number);
     const prompt = element("div", { class: "wg-prompt", id: `${this.id}-prompt` }, numbered, rich("div", {}, text));
-    this.control = element("div", { oninput: () => localStorage.setItem(this.stash(), this.answer()) });
+    this.control = element("div", { oninput: () => keepDraft(this.stash(), this.answer()) });
     this.drawControl();
     const checker = button(guess ? "Keep my guess" : "Check", () => this.check(), { class: "wg-main" });
     const actions = element("div", { class: "wg-row wg-actions" }, checker);
     if (kind === "draw") actions.append(button("I drew it on paper", () => this.check("drawn on paper")));
     const shown = hints.map((hint) => element("details", {}, element("summary", {}, "Hint"), rich("div", {}, hint)));
     this.body.replaceChildren(prompt, this.control, actions, element("div", { class: "wg-hints" }, ...shown));
-    this.setAnswer(localStorage.getItem(this.stash()) ?? answer);
+    this.setAnswer(draft(this.stash()) ?? answer);
   }
 
   drawControl() {
@@ -155,7 +171,6 @@ class Cards extends View {
     for (const input of this.control.querySelectorAll("label > input")) input.checked = ticked.includes(input.value);
   }
 
-  // Where text that is not checked yet waits: in the browser, which a kernel that is gone leaves alone.
   stash() {
     return `whole-game:${this.model.get("name")}:${this.card.id}`;
   }
@@ -166,7 +181,7 @@ class Cards extends View {
     const { problem } = await this.ask({ do: "check", id, answer });
     if (problem) return this.drawResult("off");
     this.warn(this.model.get("notice")); // that the file of answers was damaged
-    if (localStorage.getItem(stash) === answer) localStorage.removeItem(stash);
+    if (draft(stash) === answer) keepDraft(stash, null);
   }
 
   step(by) {

@@ -93,6 +93,8 @@ class Journal:
             outcome = body.get("outcome", "")
             if kind == "answer" and outcome != "blank":
                 found[key, at] = Answer(key, body["answer"], at, outcome, outcome)
+            elif kind == "guess":  # as the first versions of the course kept one
+                found[key, at] = Answer(key, body["text"], at, kind, kind)
             elif kind == "overrule":
                 found[key, body["answer_at"]].outcome = outcome
         return list(found.values())

@@ -9,7 +9,7 @@ from functools import cached_property
 from math import log
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr, model_validator
 
 from utils.quiz import match
 
@@ -151,6 +151,13 @@ class ShortQuestion(BaseQuestion):
     partial_at: float = Field(default=0.01, gt=0)
     _topic: Sequence["ShortQuestion"] = PrivateAttr(())  # all that are asked on it
     _worth: Mapping[str, float] = PrivateAttr({})  # how much each word tells of this question
+
+    @model_validator(mode="after")
+    def _knows_its_topics(self) -> "ShortQuestion":
+        for statement in (*self.ideas, *self.misconceptions):
+            if statement.about and statement.about not in self.topics:
+                raise ValueError(f"'{statement.about}' is none of the topics {[*self.topics]}")
+        return self
 
     @cached_property
     def vocabulary(self) -> dict[str, str]:
