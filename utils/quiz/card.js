@@ -95,7 +95,8 @@ class Cards extends View {
     const checker = button(guess ? "Keep my guess" : "Check", () => this.check(), { class: "wg-main" });
     const actions = element("div", { class: "wg-row wg-actions" }, checker);
     if (kind === "draw") actions.append(button("I drew it on paper", () => this.check("drawn on paper")));
-    const shown = hints.map((hint) => element("details", {}, element("summary", {}, "Hint"), rich("div", {}, hint)));
+    const shown = hints.map((hint, n) =>
+      element("details", {}, element("summary", {}, `Hint ${n + 1} of ${hints.length}`), rich("div", {}, hint)));
     this.body.replaceChildren(prompt, this.control, actions, element("div", { class: "wg-hints" }, ...shown));
     this.setAnswer(draft(this.stash()) ?? answer);
   }
