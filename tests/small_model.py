@@ -19,7 +19,7 @@ from fastai.vision.all import (
     vision_learner,
 )
 
-from utils.app.manifest import WEIGHTS
+from utils.app.manifest import FORMAT, WEIGHTS
 from utils.app.save import save_model
 from utils.data import dataset
 from utils.models import efficientnet_lite0
@@ -68,8 +68,8 @@ def small_model() -> Path:
 
     Copy the folder before you change anything in it.
     """
-    folder = course_cache() / "small-model"
-    with file_lock(course_cache() / "small-model.lock"):
+    folder = course_cache() / f"small-model-{FORMAT}"
+    with file_lock(folder.with_suffix(".lock")):
         if not folder.exists():
             learn = untrained()
             with learn.no_bar(), learn.no_logging():

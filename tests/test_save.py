@@ -11,7 +11,6 @@ import shutil
 import numpy as np
 import onnx
 import pytest
-import safetensors.torch
 import torch
 from fastai.vision.all import (
     BCEWithLogitsLossFlat,
@@ -26,11 +25,12 @@ from fastai.vision.all import (
     load_learner,
     nn,
 )
+from PIL import ImageFilter
 
 from tests.small_model import small_learner, small_model, some_pictures, untrained
-from utils.app.manifest import DeployError, fingerprint, read_manifest
+from utils.app.manifest import DeployError, read_manifest, sha256, write_manifest
 from utils.app.predictor import Predictor, resized
-from utils.app.save import input_settings, load_model, save_model
+from utils.app.save import LargestOfEach, input_settings, load_model, save_model
 from utils.data import dataset
 from utils.images import check_images
 from utils.paths import ROOT, course_home
@@ -54,8 +54,9 @@ def edit(folder, **changes):
 def replace(folder, name, content):
     """Put another file in, and make the manifest list it: what a stranger's folder would have."""
     (folder / name).write_bytes(content)
-    listed = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    edit(folder, files=read_manifest(folder)["files"] | {name: listed})
+    manifest = read_manifest(folder)
+    manifest["files"][name] = sha256(content)
+    write_manifest(folder, manifest)
 
 
 def probabilities(predictions):
@@ -83,6 +84,13 @@ def test_load_model_gives_the_learner_its_network_back():
         assert torch.allclose(model(x), learn.model.eval()(x), atol=1e-5)
 
 
+def test_the_network_does_without_the_pooling_that_pytorch_2_11_cannot_export(monkeypatch):
+    x = torch.randn(3, 8, 5, 4)
+    assert torch.equal(LargestOfEach()(x), nn.AdaptiveMaxPool2d(1)(x))
+    monkeypatch.setattr(nn.functional, "adaptive_max_pool2d", None)
+    assert load_model(small_model())(torch.rand(3, 3, 96, 96)).shape == (3, 3)
+
+
 # --- what is in the folder ------------------------------------------------------------------
 
 
@@ -95,10 +103,8 @@ def test_manifest_says_what_the_model_is():
         "mean": [0.5] * 3, "std": [0.5] * 3,
     }  # fmt: skip
     assert manifest["pictures"] == len(learn.dls.valid_ds) == 12
-    assert 0 < manifest["agreement"] <= AGREE
     for name, listed in manifest["files"].items():
-        content = (small_model() / name).read_bytes()
-        assert listed == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        assert listed == hashlib.sha256((small_model() / name).read_bytes()).hexdigest()
 
 
 def test_folder_holds_three_files_and_nothing_of_this_machine():
@@ -161,10 +167,9 @@ def test_a_changed_file_is_refused(copied, name, spoil):
 
 @each_file
 def test_a_missing_file_is_refused(copied, name):
-    (copied / name).unlink()
-    refused(LOADERS[name], copied, f"{name} cannot be read")
-    edit(copied, files={})
-    refused(LOADERS[name], copied, "damaged or changed")
+    for missing in (name, "manifest.json"):
+        (copied / missing).unlink()
+        refused(LOADERS[name], copied, f"There is no {missing} in model that can be read")
 
 
 class Trap:
@@ -186,95 +191,47 @@ def test_a_foreign_file_is_refused_and_a_pickle_is_never_loaded(copied, name, ki
     refused(LOADERS[name], copied, "is no ")
 
 
-@each_file
-@pytest.mark.parametrize(
-    "changes", [{"vocab": ["pug", "Siamese", "Bengal"]}, {"architecture": "resnet18"}, {"mean": 0}]
-)
-def test_a_manifest_edited_afterwards_is_refused(copied, name, changes):
-    if "mean" in changes:
-        changes = {"input": read_manifest(copied)["input"] | {"mean": [0.0] * 3}}
-    edit(copied, **changes)
-    refused(LOADERS[name], copied, "do not belong together")
-
-
-def with_fingerprint(folder, **changes):
-    """A folder that is consistent in itself, however wrong: every hash made anew."""
-    edit(folder, **changes)
-    stamp = fingerprint(read_manifest(folder))
-    tensors = safetensors.torch.load_file(folder / "model.safetensors")
-    replace(folder, "model.safetensors", safetensors.torch.save(tensors, {"fingerprint": stamp}))
-    model = onnx.load(folder / "model.onnx")
-    onnx.helper.set_model_props(model, {"fingerprint": stamp})
-    replace(folder, "model.onnx", model.SerializeToString())
-
-
-@each_file
-def test_a_model_of_another_shape_is_refused(copied, name):
-    with_fingerprint(copied, vocab=["one", "two", "three", "four"])
-    refused(LOADERS[name], copied, "does not fit")
-
-
-def test_a_graph_that_takes_another_size_is_refused(copied):
-    settings = read_manifest(copied)["input"]
-    with_fingerprint(copied, input=settings | {"size": [128, 128]})
-    refused(Predictor, copied, "pictures of 128 by 128")
-
-
-def test_an_unknown_architecture_is_refused_by_name(copied):
-    with_fingerprint(copied, architecture="os.system")
-    refused(load_model, copied, "'os.system' is not known here")
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (None, "There is no manifest.json in"),
-        ("", "damaged or changed"),
-        ('{"kind": "whole-game mod', "damaged or changed"),
-        ("[" * 100_000, "damaged or changed"),
-        ("[]", "was not written by this course"),
-        ('{"architectures": ["BertForMaskedLM"]}', "was not written by this course"),
-        ('{"kind": "whole-game model", "format": 2}', "newer version of the course .format 2"),
-        ('{"kind": "whole-game model"}', "damaged or changed"),
-        ('{"kind": "whole-game model", "format": "1"}', "damaged or changed"),
-        ('{"kind": "whole-game model", "format": 1, "vocab": ["a", "b"]}', "damaged or changed"),
-    ],
-)
-def test_a_broken_manifest_is_refused(copied, text, says):
-    file = copied / "manifest.json"
-    file.unlink() if text is None else file.write_text(text)
-    for load in LOADERS.values():
-        refused(load, copied, says)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
-        {"vocab": ["a"]},
-        {"vocab": [1, 2, 3]},
-        {"vocab": ["a", "a"]},
+        {"vocab": ["pug", "Siamese", "Bengal"]},
+        {"architecture": "resnet18"},
         {"threshold": "high"},
-        {"threshold": 7},
-        {"threshold": -0.1},
-        {"threshold": True},
-        {"domain": {}},
-        {"domain": {"limit": float("nan")}},
         {"domain": {"limit": 0}},
         {"files": []},
-        {"files": {"model.onnx": "abc", "model.safetensors": "abc"}},
         {"subject": 5},
-        {"input": {"size": [96, 96]}},
-        *({"input": {"size": size}} for size in ([1e9, 96], [2049, 96], [0, 96], [96] * 3, "96")),
-        *({"input": {name: "melt"}} for name in ("method", "pad_mode", "resample")),
+        {"input": {"size": [1e9, 96]}},
+        {"hash": None},
     ],
     ids=str,
 )
-def test_a_manifest_with_a_field_of_the_wrong_kind_is_refused(copied, changes):
-    if len(changes.get("input", {})) == 1 and changes["input"] != {"size": [96, 96]}:
-        changes = {"input": read_manifest(copied)["input"] | changes["input"]}
+def test_a_manifest_edited_afterwards_is_refused(copied, changes):
     edit(copied, **changes)
     for load in LOADERS.values():
         refused(load, copied, "manifest.json .* has been damaged or changed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"vocab": ["one", "two", "three", "four"]}, "does not fit"),
+        ({"architecture": "os.system"}, "'os.system' is not known here"),
+    ],
+)
+def test_a_strangers_model_is_built_of_our_code_or_refused(copied, changes, says):
+    write_manifest(copied, read_manifest(copied) | changes)
+    refused(load_model, copied, says)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", '{"vocab": ["a", "b', "[" * 100_000, "[]", '{"architectures": ["BertForMaskedLM"]}'],
+    ids=["empty", "cut short", "too deep", "a list", "another program's"],
+)
+def test_a_broken_manifest_is_refused(copied, text):
+    (copied / "manifest.json").write_text(text)
+    for load in LOADERS.values():
+        refused(load, copied, "was not written by this .* or has been damaged or changed")
 
 
 # --- refused on saving ----------------------------------------------------------------------
@@ -287,19 +244,20 @@ class Blur(RandTransform):
 
     def encodes(self, x: PILImage):
         """Change the picture."""
-        return x
+        return x.filter(ImageFilter.BoxBlur(3))
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"batch_tfms": aug_transforms(size=64)}, "aug_transforms.size"),
-        ({"item_tfms": [Resize(96), Blur()]}, "with Blur"),
+        ({"item_tfms": [Resize(96), Blur()]}, "differ .* Leave out transforms of your own"),
+        ({"item_tfms": Resize(96, ResizeMethod.Pad)}, "pad_mode=PadMode.Zeros"),
         ({"loss_func": BCEWithLogitsLossFlat()}, "BCEWithLogitsLossFlat; .* one of several labels"),
         ({"arch": lambda pretrained: nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1))},
-         "has <lambda> and CrossEntropy"),
+         "'<lambda>' is not known here"),
         ({"lin_ftrs": [64]}, "does not fit the architecture"),
-        ({"normalize": False}, "has no Normalize"),
+        ({"normalize": False}, "needs Resize and Normalize"),
     ],
 )  # fmt: skip
 def test_a_learner_the_app_could_not_repeat_is_refused(tmp_path, options, says):

@@ -9,11 +9,6 @@ from pathlib import Path
 
 from utils.app.manifest import MANIFEST, DeployError
 
-NO_MODEL = (
-    "There is no {name} model on this computer yet: run chapter 04 down to A safer export, or type "
-    "`course app`, which trains one."
-)
-
 
 def app_model(name: str) -> Path:
     """The folder `model` beside the app, as an exported app has it, or else the course's own.
@@ -30,5 +25,8 @@ def course_model(name: str) -> Path:
 
     folder = model_folder(name)
     if not (folder / MANIFEST).exists():
-        raise DeployError(NO_MODEL.format(name=name.removesuffix("s")))
+        raise DeployError(
+            f"There is no {name.removesuffix('s')} model on this computer yet: run chapter 04 down "
+            "to A safer export, or type `course app`, which trains one."
+        )
     return folder

@@ -26,8 +26,6 @@ class Domain(nn.Module):
     2204.06507), with the mean of k neighbours in place of the k-th.
     """
 
-    known: Tensor
-
     def __init__(self, pixels: list[np.ndarray]) -> None:
         """`pixels`: the pictures learned from, `(height, width, 3)` bytes each."""
         super().__init__()
@@ -35,8 +33,7 @@ class Domain(nn.Module):
         self.neighbours = min(NEIGHBOURS, len(pixels))
         with torch.no_grad():
             batches = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).split(BATCH)
-            known = torch.cat([self.features(batch.float() / 255) for batch in batches])
-        self.register_buffer("known", known)
+            self.known = torch.cat([self.features(batch.float() / 255) for batch in batches])
 
     def features(self, x: Tensor) -> Tensor:
         """`(n, 3, height, width)` floats from 0 to 1 → `(n, f)` features of length 1."""

@@ -1,6 +1,5 @@
 """A trained learner as a folder of three files that run no code when they are read."""
 
-import json
 import math
 import platform
 import tempfile
@@ -15,11 +14,11 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from fastai.data.transforms import IntToFloatTensor, Normalize, ToTensor
+from fastai.data.transforms import Normalize
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat
 from fastai.vision import models
-from fastai.vision.augment import AffineCoordTfm, LightingTfm, RandomResizedCrop, Resize
+from fastai.vision.augment import RandomResizedCrop, Resize
 from fastai.vision.learner import create_vision_model
 from PIL import Image
 from torch import Tensor, nn
@@ -27,14 +26,10 @@ from torch import Tensor, nn
 from utils.app.domain import Domain
 from utils.app.manifest import (
     AGAIN,
-    FORMAT,
     GRAPH,
-    KIND,
     MANIFEST,
     WEIGHTS,
     DeployError,
-    check_fingerprint,
-    fingerprint,
     read_checked,
     read_manifest,
     sha256,
@@ -49,11 +44,17 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     arch.__name__: arch
     for arch in (efficientnet_lite0, models.resnet18, models.resnet34, models.resnet50)
 }
-LOSSES = (CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat)
-NOT_IN_VALIDATION = (ToTensor, IntToFloatTensor, AffineCoordTfm, LightingTfm)  # change nothing then
 AGREEMENT = 1e-4  # how far a probability of the app may be from the learner's
 PASSES = 0.97  # share of the validation pictures that are within the domain's limit
 PACKAGES = ("torch", "fastai", "timm", "onnx", "onnxruntime", "pillow")
+
+
+class LargestOfEach(nn.Module):
+    """What `nn.AdaptiveMaxPool2d(1)` gives, to the bit; PyTorch 2.11 cannot export that to ONNX."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(n, channels, height, width)` → `(n, channels, 1, 1)`."""
+        return x.amax((-2, -1), keepdim=True)
 
 
 class Served(nn.Module):
@@ -62,15 +63,11 @@ class Served(nn.Module):
     Dividing by 255 and normalising are inside, so that no app can forget or repeat them.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, model: nn.Module, settings: dict[str, Any], domain: Domain) -> None:
         """`model` takes normalised pictures and gives logits."""
         super().__init__()
         self.model, self.domain = model, domain
-        for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(settings[name]).view(1, 3, 1, 1))
+        self.mean, self.std = (torch.tensor(settings[n]).view(1, 3, 1, 1) for n in ("mean", "std"))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """`(n, height, width, 3)` bytes → `(n, labels)` probabilities, `(n,)` distances."""
@@ -81,7 +78,7 @@ class Served(nn.Module):
 def input_settings(learn: Learner) -> dict[str, Any]:
     """How `learn` prepares a picture for validation: size, the way there, mean and deviation.
 
-    Raises `DeployError`, naming the transform, for a way that the app could not repeat.
+    What else is done to a picture, `save_model` notices when it compares the answers.
     """
     settings: dict[str, Any] = {}
     for transform in [*learn.dls.valid.after_item.fs, *learn.dls.valid.after_batch.fs]:
@@ -93,23 +90,15 @@ def input_settings(learn: Learner) -> dict[str, Any]:
         elif isinstance(transform, RandomResizedCrop):
             # For validation, it squishes to somewhat more than the size and takes the middle.
             more = math.ceil(max(size) * transform.val_xtra / 8) * 8
-            settings |= {"crop": size, "size": [side + more for side in size]}
-            settings |= {"method": "squish", "pad_mode": "zeros"}
+            settings |= {"crop": size, "size": [side + more for side in size], "method": "squish"}
         elif isinstance(transform, Normalize):
             settings |= {n: getattr(transform, n).flatten().tolist() for n in ("mean", "std")}
-        elif isinstance(transform, AffineCoordTfm) and transform.size is not None:
-            raise DeployError(
-                "This learner resizes batches (aug_transforms(size=…)), which the app cannot "
-                "repeat: give the size to Resize in item_tfms instead, and train again."
-            )
-        elif not isinstance(transform, NOT_IN_VALIDATION) and transform.split_idx != 0:
-            raise DeployError(
-                f"This learner prepares pictures with {type(transform).__name__}, which the app "
-                "cannot repeat: leave it out and train again."
-            )
-    for needed, key in (("Resize", "size"), ("Normalize", "mean")):
-        if key not in settings:
-            raise DeployError(f"This learner has no {needed} among its transforms, and needs one.")
+    padded = settings.get("method") == "pad" and settings["pad_mode"] != "zeros"
+    if padded or not {"size", "mean"} <= settings.keys():
+        raise DeployError(
+            "This learner needs Resize and Normalize among its transforms, and where Resize pads, "
+            "pad_mode=PadMode.Zeros: the app can repeat no other way."
+        )
     return settings
 
 
@@ -119,12 +108,10 @@ def _check_learner(learn: Learner) -> None:
             "This learner has no pictures to measure the model on (load_learner brings none): "
             "save the learner that was trained."
         )
-    arch, loss = getattr(learn, "arch", None), type(learn.loss_func).__name__
-    if arch not in ARCHITECTURES.values() or not isinstance(learn.loss_func, LOSSES):
+    if not isinstance(learn.loss_func, (CrossEntropyLossFlat, LabelSmoothingCrossEntropyFlat)):
         raise DeployError(
-            f"This learner has {getattr(arch, '__name__', arch)} and {loss}; one that can be saved "
-            "chooses one of several labels (CrossEntropyLossFlat), and comes from vision_learner "
-            f"with {', '.join(ARCHITECTURES)}."
+            f"This learner has the loss {type(learn.loss_func).__name__}; one that can be saved "
+            "chooses one of several labels (CrossEntropyLossFlat)."
         )
 
 
@@ -146,27 +133,31 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _network(manifest: dict[str, Any], tensors: dict[str, Tensor], whose: str) -> nn.Module:
+def _network(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     """The architecture that `manifest` names, with `tensors`, which must fit one for one."""
     name = manifest["architecture"]
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise DeployError(f"The architecture {name!r} is not known here; there are: {known}.")
+        raise DeployError(
+            f"The architecture {name!r} is not known here: give vision_learner one of {known}."
+        )
     model = create_vision_model(ARCHITECTURES[name], len(manifest["vocab"]), pretrained=False)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise DeployError(
-            f"{whose} does not fit the architecture it names: other layers, or other shapes."
+            f"The model does not fit the architecture {name}: other layers, or other shapes."
         ) from error
+    model[1][0].mp = LargestOfEach()
     return model.eval()
 
 
-def _graph(served: Served, side: list[int], stamp: str) -> bytes:
+def _graph(served: Served, settings: dict[str, Any]) -> bytes:
     """`served` as an ONNX file, for any number of pictures at once."""
+    side = settings.get("crop", settings["size"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's, about its own insides
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             served.eval(),
             (torch.zeros(2, *side, 3, dtype=torch.uint8),),
             input_names=["pixels"],
@@ -174,11 +165,9 @@ def _graph(served: Served, side: list[int], stamp: str) -> bytes:
             dynamic_shapes=({0: torch.export.Dim("pictures", min=1, max=4096)},),
             verbose=False,
         )
-    assert program  # None only where it writes to a file itself
     model = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # which lines of which files of this machine it comes from
-    model.metadata_props.add(key="fingerprint", value=stamp)
     return model.SerializeToString()
 
 
@@ -196,38 +185,35 @@ def save_model(
     the app says "not sure"; `subject` ("a bear") is what a picture of something else does not look
     like. A model that was in `folder` is replaced once the new files have been checked: on every
     picture of the validation set the app must agree with the learner. Raises `DeployError` for a
-    learner that the app could not repeat.
+    learner that the app cannot repeat.
     """
     folder = Path(folder).resolve()
     _check_learner(learn)
-    settings = input_settings(learn)
     _check_folder(folder)
-    manifest = {
-        "kind": KIND,
-        "format": FORMAT,
+    arch = getattr(learn, "arch", None)
+    manifest: dict[str, Any] = {
         "saved": date.today().isoformat(),
-        "architecture": learn.arch.__name__,
+        "architecture": getattr(arch, "__name__", arch),
         "vocab": [str(label) for label in learn.dls.vocab],
         "subject": subject,
-        "input": settings,
         "threshold": threshold,
         "pictures": len(learn.dls.valid_ds),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     }
     state = {name: tensor.cpu().contiguous() for name, tensor in learn.model.state_dict().items()}
     state = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
-    model = _network(manifest, state, "This learner's model")
+    model = _network(manifest, state)
+    manifest["input"] = settings = input_settings(learn)
     train, valid = (learn.dls.test_dl(dl.items, num_workers=0) for dl in learn.dls)
     domain = Domain([pixels(row[0], settings) for row in train.dataset])
-    stamp, side = fingerprint(manifest), settings.get("crop") or settings["size"]
     files = {
-        WEIGHTS: safetensors.torch.save(state, {"fingerprint": stamp}),
-        GRAPH: _graph(Served(model, settings, domain), side, stamp),
+        WEIGHTS: safetensors.torch.save(state),
+        GRAPH: _graph(Served(model, settings, domain), settings),
     }
     manifest |= {
         "metrics": dict(metrics or {}),
-        "domain": {"pictures_known": len(train.dataset), "limit": 1.0},
-        "files": {name: {"sha256": sha256(c), "bytes": len(c)} for name, c in files.items()},
+        "domain": {"limit": 1.0},
+        "files": {name: sha256(content) for name, content in files.items()},
     }
     with made_whole(folder) as new:
         new.mkdir()
@@ -240,10 +226,11 @@ def save_model(
         worst = (found - expected).abs().max().item()
         if not worst <= AGREEMENT:
             raise DeployError(
-                f"The app's answers differ from the learner's by up to {worst:.1e} in probability, "
-                f"more than {AGREEMENT:.0e}, so nothing was saved."
+                f"The app's answers differ from the learner's by up to {worst:.1e} in "
+                "probability: it cannot repeat how this learner prepares pictures. Leave out "
+                "transforms of your own, give the size to Resize in item_tfms and not to "
+                "aug_transforms(size=…), and train again."
             )
-        manifest["agreement"] = float(f"{worst:.1e}")
         limit = np.quantile([answer.distance for answer in answers], PASSES, method="higher")
         # never below the picture it stands for, nor 0 where that one is among those learned from
         manifest["domain"]["limit"] = max(1, math.ceil(limit * 1e4)) / 1e4
@@ -264,6 +251,4 @@ def load_model(folder: Path | str) -> nn.Module:
         tensors = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
         raise DeployError(f"{WEIGHTS} is no safetensors file ({error}): {AGAIN}.") from error
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    check_fingerprint(manifest, header.get("__metadata__", {}).get("fingerprint"), WEIGHTS)
-    return _network(manifest, tensors, WEIGHTS)
+    return _network(manifest, tensors)
