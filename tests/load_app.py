@@ -39,7 +39,6 @@ from utils.data import dataset
 from utils.paths import path_with_course
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
-CHUNK = 1 << 20  # as in dropzone.js
 KERNEL = re.compile(r'"kernelId": "([\w-]+)"')
 WIDGET = re.compile(r'"application/vnd.jupyter.widget-view\+json": \{"model_id": "(\w+)"')
 START = 300  # seconds a server may take to answer: it may train a model first
@@ -189,10 +188,8 @@ class Visitor:
     async def ask(self, content: dict, buffers: Sequence[bytes] = ()) -> tuple[dict, list[bytes]]:
         """Say something to the widget, and wait for its reply to it."""
         self._asked += 1
-        data = {
-            "method": "custom",
-            "content": {"do": "take", "view": "v", "nr": self._asked, **content},
-        }
+        question = {"do": "take", "nr": self._asked, **content}
+        data = {"method": "custom", "content": question}
         message = self.message("comm_msg", {"comm_id": self.widget, "data": data})
         await self.send(message, buffers)
         while True:
@@ -204,13 +201,7 @@ class Visitor:
 
     async def show(self, name: str, content: bytes) -> tuple[dict, list[bytes]]:
         """Send a picture as the page does, and return the answer with its thumbnail."""
-        reply = {"more": True}
-        for start in range(0, max(len(content), 1), CHUNK):
-            part = {"name": name, "size": len(content), "start": start}
-            reply, buffers = await self.ask(part, [content[start : start + CHUNK]])
-            if not reply.get("more"):
-                break
-        return reply, buffers
+        return await self.ask({"name": name}, [content])
 
     async def leave(self) -> None:
         """Close the page's channel."""

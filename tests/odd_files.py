@@ -15,7 +15,6 @@ REFUSED = {
     "300 megapixels.png": "This picture is too large: make it smaller than 100 megapixels",
     "letter.pdf": "This looks like a PDF document",
     "drawing.svg": "an SVG drawing",
-    "50 MB.jpg": "This file is too large: 50.0 MB, and the limit is 20 MB",
 }
 # name → words of the remark beside its answer
 REMARKED = {
@@ -54,7 +53,6 @@ def odd_files() -> dict[str, bytes]:
         "300 megapixels.png": encoded(Image.new("1", (20_000, 15_000)), "PNG"),
         "letter.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
         "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
-        "50 MB.jpg": jpeg + bytes(50_000_000 - len(jpeg)),
         "animated.gif": encoded(photo, "GIF", save_all=True, append_images=frames),
         "printed.jpg": encoded(photo.convert("CMYK"), "JPEG"),
         "palette.png": encoded(photo.convert("P"), "PNG"),
