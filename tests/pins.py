@@ -2,7 +2,7 @@
 
 `python tests/pins.py --write` makes both (it needs a network) and moves no version that still fits;
 with `--upgrade` all move to the newest. test_environment.py checks, without a network, that neither
-file has drifted.
+file has drifted. A third file has the same versions of what an exported app needs.
 """
 
 import argparse
@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT, REQUIREMENTS, ENVIRONMENT = (
     ROOT / name for name in ("pyproject.toml", "requirements.txt", "environment.yml")
 )
+EXPORTED = ROOT / "utils" / "app" / "hosting" / "requirements.txt"
+EXPORTED_NEEDS = ("anywidget", "ipykernel", "numpy", "onnxruntime", "pillow", "voila")
 ENVIRONMENT_TEXT = """\
 # Made from pyproject.toml by `make pins`. For conda.
 name: {name}
@@ -53,12 +55,14 @@ def environment() -> str:
 
 
 def write(upgrade: bool) -> None:
-    """Work out exact versions for every Python and system, and write both files."""
+    """Work out exact versions for every Python and system, and write the files."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal",
                "--python-version", project()["requires-python"].removeprefix(">="),
-               "--no-header", "--no-annotate", "--output-file", str(REQUIREMENTS),
-               *["--upgrade"] * upgrade, str(PYPROJECT)]  # fmt: skip
-    subprocess.run(command, check=True)
+               "--no-header", "--no-annotate"]  # fmt: skip
+    own = ["--output-file", str(REQUIREMENTS), *["--upgrade"] * upgrade, str(PYPROJECT)]
+    subprocess.run([*command, *own], check=True)
+    app = ["--output-file", str(EXPORTED), "--constraint", str(REQUIREMENTS), "-"]
+    subprocess.run([*command, *app], input="\n".join(EXPORTED_NEEDS), text=True, check=True)
     pins = REQUIREMENTS.read_text(encoding="utf-8")
     REQUIREMENTS.write_text(f"{header()}\n{pins}", encoding="utf-8")
     ENVIRONMENT.write_text(environment(), encoding="utf-8")
@@ -66,6 +70,6 @@ def write(upgrade: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", required=True, help="write both files")
+    parser.add_argument("--write", action="store_true", required=True, help="write them")
     parser.add_argument("--upgrade", action="store_true", help="move to the newest versions")
     write(parser.parse_args().upgrade)
