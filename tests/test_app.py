@@ -44,6 +44,7 @@ from utils.app.export import MARKER, NOTEBOOK, export_app
 from utils.app.manifest import DeployError
 from utils.app.predictor import Predictor
 from utils.common import CourseError, free_port
+from utils.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -212,9 +213,9 @@ def test_a_message_of_any_size_does_not_reach_the_kernel(server):
     async def send():
         visitor = Visitor(server)
         await visitor.open()
-        huge = [bytes(app_server.MESSAGE_BYTES + 1)]
+        huge = [bytes((10 << 20) + 1)]
         with pytest.raises((ConnectionError, WebSocketClosedError)):
-            await visitor.ask({"name": "a.jpg", "size": len(huge[0]), "start": 0}, huge)
+            await visitor.ask({"name": "a.jpg"}, huge)
 
     in_own_loop(send())
 
@@ -264,9 +265,7 @@ def test_nothing_but_the_page_is_served(server):
 
 def test_only_who_has_the_address_gets_in(server):
     before = len(server.kernels())
-    code, headers, _ = status(server, "/", token=False)
-    assert code == 302
-    code, _, text = status(server, headers["Location"], token=False)
+    code, _, text = status(server, "/", token=False)
     assert code == 403 and app_server.NO_TOKEN in text
     assert status(server, "/login", "POST", token=False)[0] in (403, 405)
     assert status(server, "/", Host="evil.example")[0] == 403
@@ -380,6 +379,8 @@ def test_its_requirements_are_the_courses_versions_and_few(export):
     assert not names & {"torch", "fastai", "torchvision", "timm", "onnx", "jupyterlab", "pandas"}
     assert {"voila", "onnxruntime", "ipykernel", "anywidget", "pillow", "numpy"} <= names
     assert f"voila=={version('voila')}" in lines
+    ours = (ROOT / "requirements.txt").read_text().splitlines()
+    assert {line.split(" ;")[0] for line in lines} < {line.split(" ;")[0] for line in ours}
     assert len(names) < 120
     assert (export / "binder" / "requirements.txt").read_text().splitlines() == lines
 
