@@ -10,7 +10,8 @@ import pytest
 from fastai.vision.all import nn, torch
 
 from tests.exported_app import run
-from tests.small_model import small_learner
+from tests.small_model import small_learner, small_model
+from utils.app.save import load_model
 from utils.paths import chapter
 
 FOLDER = TemporaryDirectory(prefix="course-test-chapter-04-")  # goes when the tests end
@@ -28,8 +29,8 @@ def taken_away() -> Path:
     """The folder, the model exported by the chapter's cells; `on_the_page.py` is its Gradio."""
     folder, learn = Path(FOLDER.name, "app"), small_learner()
     folder.mkdir()
-    learn.model.cpu()
-    names = {"nn": nn, "torch": torch, "learn": learn, "loaded": learn}
+    names = {"nn": nn, "torch": torch, "learn": learn}
+    names |= {"load_model": load_model, "saved": small_model()}
     with pytest.MonkeyPatch.context() as patch:  # contextlib's own chdir is not in Python 3.10
         patch.chdir(folder)
         exec(CELLS["served"] + "\n" + CELLS["onnx"], names)
