@@ -77,10 +77,9 @@ def how_far(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, fl
 
 
 @torch.no_grad()
-@torch.no_grad()
 def responses(body: nn.Sequential, batches: TfmdDL, layers: Sequence[int]) -> list[Tensor]:
     """How strongly each channel of these layers answers to each picture: `(pictures, channels)`."""
-    body.to(default_device(), memory_format=torch.channels_last).eval()  # 4 times as fast
+    body.to(default_device()).to(memory_format=torch.channels_last).eval()  # 4 times as fast
     means = []
     for batch in batches:
         with hook_outputs([body[layer] for layer in layers]) as hooks:
