@@ -16,7 +16,7 @@ from journal_writer import answer_text
 
 from utils.common import CourseError
 from utils.quiz import journal as module
-from utils.quiz.journal import Journal
+from utils.quiz.journal import VERSION, Journal
 
 WRITER = Path(__file__).with_name("journal_writer.py")
 KILLS = 16  # `make kills` makes 2,000
@@ -250,6 +250,22 @@ def test_a_file_of_an_earlier_commit_opens(path):
     mine = Journal(path)
     kept = {key: answer.answer for key, answer in mine.latest_all().items()}
     assert kept == {"intro-01": "naïve", "01/loss": "4.6"} and mine.notices == []
+    mine.record_answer("intro-02", "2", "right")  # from here on the earlier version leaves it alone
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == VERSION
+
+
+def test_an_overruling_whose_answer_is_gone_hides_no_other(path):
+    """As in a copy that was made between the two."""
+    mine = Journal(path)
+    for id in ("intro-01", "intro-02"):
+        mine.record_answer(id, "words", "wrong")
+        mine.overrule(id, "right")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM events WHERE key = 'intro-01' AND kind = 'answer'")
+    assert {id: answer.outcome for id, answer in mine.latest_all().items()} == {"intro-02": "right"}
+    with pytest.raises(ValueError, match="great"):
+        mine.overrule("intro-02", "great")
 
 
 def test_newer_version_is_left_alone(path):

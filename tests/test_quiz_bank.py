@@ -20,6 +20,10 @@ GOOD = {
     "hints": ["It is a number."],
     "ideas": [{"name": "a measure", "say": ["measure"]}],
 }
+PLAIN = {key: value for key, value in GOOD.items() if key != "ideas"}
+OPTION = {"text": "SGD", "right": False, "why": "it is none."}
+CHOICE = PLAIN | {"kind": "choice", "options": [OPTION, OPTION]}
+CODE = PLAIN | {"kind": "code", "checks": ["assert x", "assert y"], "names": ["x"]}
 # Sections that end or open a chapter and teach nothing of their own.
 NOT_TAUGHT = re.compile(
     r"^words$|recap|jargon|questionnaire|questions|where (to )?(go )?next|further", re.I
@@ -109,6 +113,10 @@ def idea(*say):
             GOOD | {"ideas": [{"name": "a", "say": ["loss"], "about": "c"}]},
             "'c' is none of the top",
         ),
+        (GOOD | {"right_at": 9}, "right_at is 9, above all weights together"),
+        (GOOD | {"ideas": GOOD["ideas"] * 2}, "two ideas have one name; give each its own"),
+        (CHOICE, "none is right; add one such as 'none of these'"),
+        (CODE, "checks and names differ in length; give each check one name"),
         ("a line", "mine.yaml: a line: Input should be a valid dictionary"),
     ],
 )

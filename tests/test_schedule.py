@@ -105,6 +105,8 @@ def test_a_clock_that_was_far_ahead_once_stops_no_review(mine):
     coming = [answer(mine, id, "right", NOW) for id in ids]
     assert days(coming[0]) > days(coming[1]) == 2  # the one has been reviewed before, and in time
     assert due_at(mine, ids, NOW) == ([], coming[1])
+    mine.clock = NOW.replace(year=2032)  # when the wrong date has come, and is past
+    assert dates(mine, ids) == dict(zip(reversed(ids), reversed(coming), strict=True))
 
 
 def test_a_clock_some_minutes_ahead_is_the_same_sitting(mine):

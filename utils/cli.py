@@ -192,7 +192,7 @@ def strip(
 ) -> None:
     """Write copies with headings and code only, and a guess box before each cell.
 
-    A copy you have written in is kept beside the new one.
+    A copy you have run or written in is kept beside the new one.
     """
     from utils.notebooks import strip_file
 

@@ -114,7 +114,8 @@ def _execute(path: Path, notebook: NotebookNode, run: Run, on_cell: OnCell, **en
     def begin(cell: NotebookNode, cell_index: int) -> None:
         nonlocal heading, number
         if cell.cell_type == "markdown":
-            heading = [heading, *headings(cell.source)][-1].lstrip("# ")
+            if found := headings(cell.source):
+                heading = found[-1].lstrip("# ")
         elif cell.cell_type == "code" and cell.source.strip():
             on_cell(number, total, heading)
             number += 1

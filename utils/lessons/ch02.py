@@ -140,6 +140,8 @@ class PictureServer(ThreadingHTTPServer):
         self.pages: dict[str, Path | bytes | None] = {}
         self.asked: list[str] = []  # each path that somebody asked for
         self.untidy: list[str] = []
+        # so that a set that has changed has other addresses, and nothing old is taken for new
+        root = f"{crc32(repr([(str(f), f.stat().st_mtime_ns) for f in files]).encode()):08x}"
         own = groupby(files, parent_label)
         self.urls: dict[str, list[str]] = {label: [] for label in own}
         sound = {label: iter(check_images(own[label][:20]).usable) for label in own}
@@ -147,12 +149,12 @@ class PictureServer(ThreadingHTTPServer):
             if file := next(sound[label], None):
                 image = open_image(file)
                 image.thumbnail((800, 800))
-                self.untidy.append(self.add(label, f"untidy/{label}/{name}", form(image)))
+                self.untidy.append(self.add(label, f"{root}/untidy/{label}/{name}", form(image)))
                 if name not in BROKEN:
                     files.remove(file)
-        self.untidy.append(self.add(next(iter(own)), f"untidy/{GONE}", None))
+        self.untidy.append(self.add(next(iter(own)), f"{root}/untidy/{GONE}", None))
         for file in files:
-            self.add(file.parent.name, file.relative_to(folder).as_posix(), file)
+            self.add(file.parent.name, f"{root}/{file.relative_to(folder).as_posix()}", file)
         # A proxy that this machine may be set to use is kept out of talks with itself.
         known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
         both = f"{known},{LOOPBACK}" if known else LOOPBACK

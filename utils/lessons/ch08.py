@@ -1,5 +1,6 @@
 """Chapter 08: texts with labels, a transformer that comes as a package, and what it looks at."""
 
+import io
 import os
 from collections.abc import Callable
 from copy import deepcopy
@@ -16,7 +17,7 @@ import torch
 from fastai.torch_core import default_device
 from fastprogress import progress_bar
 
-from utils.common import CourseError, made_whole
+from utils.common import CourseError, write_whole
 from utils.data import DataError, dataset
 from utils.paths import course_cache
 from utils.splits import held_out
@@ -86,11 +87,13 @@ def computed_once(vectors: Callable, texts: pd.Series, batch: int = 16) -> np.nd
     what = (list(texts), WEIGHTS, versions, code.co_code, code.co_consts, code.co_names)
     file = course_cache() / "texts" / f"{sha256(repr(what).encode()).hexdigest()[:24]}.npy"
     if not file.exists():
-        rows = np.argsort(texts.str.len().to_numpy(), kind="stable")
-        parts = [rows[i : i + batch] for i in range(0, len(rows), batch)]
-        found = [np.asarray(vectors(list(texts.iloc[rows]))) for rows in progress_bar(parts)]
-        with made_whole(file) as part, part.open("wb") as kept:
-            np.save(kept, np.concatenate(found)[np.argsort(np.concatenate(parts))])
+        order = np.argsort(texts.str.len().to_numpy(), kind="stable")
+        parts = [order[i : i + batch] for i in range(0, len(order), batch)]
+        found = [np.asarray(vectors(list(texts.iloc[part]))) for part in progress_bar(parts)]
+        kept = io.BytesIO()
+        np.save(kept, np.concatenate(found)[np.argsort(order)])
+        file.parent.mkdir(exist_ok=True)
+        write_whole(file, kept.getvalue())  # which two kernels may do at once
     return np.load(file, allow_pickle=False)
 
 

@@ -138,7 +138,7 @@ def run_python(*args: str | Path, **environment: str) -> str:
     if done.returncode:
         # torchrun draws rules around what it says
         lines = [line for line in done.stderr.splitlines() if line.strip("=- ")]
-        last = ["it said nothing", *lines][-1]
+        last = lines[-1] if lines else "it said nothing"
         raise CourseError(f"The process ended with {done.returncode}: {last}")
     return done.stdout
 

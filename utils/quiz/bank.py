@@ -70,8 +70,9 @@ def _load_file(path: Path, problems: list[str]) -> list[Question]:
     try:
         with path.open(encoding="utf-8") as file:
             entries = yaml.load(file, LOADER)
-    except yaml.YAMLError as error:
-        raise BankError(str(error)) from error  # it names the file and the line
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problems.append(f"{path.name}: {error}")
+        return []
     questions = []
     for entry in entries or []:
         try:

@@ -10,19 +10,23 @@ function rich(tag, attributes, html) {
 }
 
 // Text that is not checked yet waits in the browser, which a kernel that is gone leaves alone. A host
-// that shows a widget on a page of its own may forbid it that store: then nothing waits.
+// that shows a widget on a page of its own may forbid it that store: then it waits while the page is.
+const unkept = new Map();
+
 function draft(key) {
   try {
     return localStorage.getItem(key);
   } catch {
-    return null;
+    return unkept.get(key) ?? null;
   }
 }
 
 function keepDraft(key, text) {
   try {
     text === null ? localStorage.removeItem(key) : localStorage.setItem(key, text);
-  } catch {}
+  } catch {
+    unkept.set(key, text);
+  }
 }
 
 // JupyterLab shows a notebook that it has to open first at its top: wait for the heading and go there.
@@ -39,7 +43,7 @@ class Cards extends View {
   constructor(model, el) {
     super(model, el, "wg-card");
     this.slow += " What you typed is kept.";
-    this.cutOff += " Your answers, and what you have typed here, come back.";
+    this.cutOff += " Your answers come back; what you have typed waits in this browser.";
     this.status = element("p", { class: "wg-quiet wg-status" }, model.get("status"));
     this.previous = button("← Previous", () => this.step(-1));
     this.next = button("Next →", () => this.step(1));
@@ -67,6 +71,7 @@ class Cards extends View {
     this.place = this.list.selectedIndex = place;
     this.previous.disabled = place === 0;
     this.next.disabled = place === this.list.length - 1;
+    this.warn(this.model.get("notice")); // and no more what was said of another card
     this.drawQuestion();
     this.drawResult("off");
   }
@@ -124,12 +129,14 @@ class Cards extends View {
   }
 
   drawResult(live) {
-    const { id, outcome = "", headline, message = "", result, notebook, section } = this.card;
+    const { id, outcome = "", headline, message = "", answer, result, notebook, section } = this.card;
     this.spoken.dataset.outcome = outcome;
     this.spoken.setAttribute("aria-live", live);
     this.spoken.replaceChildren(...(headline ? [element("b", {}, headline), " ", message] : []));
     this.result.replaceChildren();
     if (!outcome) return;
+    if (answer !== this.answer()) // a draft stands in the box
+      this.result.append(element("p", { class: "wg-quiet" }, `This is about what you checked last: ${answer}`));
     const others = Object.entries(OVERRULES).filter(([own]) => own !== outcome);
     const overrule = (own) => this.ask({ do: "overrule", id, outcome: own });
     const buttons = others.map(([own, label]) => button(label, () => overrule(own)));

@@ -28,7 +28,7 @@ WAIT = 10.0  # seconds to wait for another kernel that is writing
 COPY_EVERY = 60.0  # seconds, while a kernel writes
 # How SQLite says that a file is damaged; Python 3.10 has no error codes yet.
 DAMAGE = ("malformed", "not a database", "unsupported file format", "not decode", "too big")
-VERSION = 2
+VERSION = 3  # a guess is an answer since then; files of version 2 are read
 SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL,
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass
 class Answer:
-    """A checked answer and the verdict on it."""
+    """A checked answer and the verdict on it; or a guess, whose verdict is "guess"."""
 
     question_id: str
     answer: str
@@ -81,8 +81,10 @@ class Journal:
     def overrule(self, question_id: str, outcome: str) -> None:
         """Let the learner's own `outcome` hold for their last answer; the verdict is kept too.
 
-        Raises `KeyError` when the question has no answer yet.
+        Raises `KeyError` when the question has no answer yet, `ValueError` for no such outcome.
         """
+        if outcome not in ("right", "partial", "wrong"):
+            raise ValueError(outcome)
         at = self.latest_all()[question_id].at
         self._add("overrule", question_id, {"answer_at": at, "outcome": outcome})
 
@@ -95,12 +97,12 @@ class Journal:
                 found[key, at] = Answer(key, body["answer"], at, outcome, outcome)
             elif kind == "guess":  # as the first versions of the course kept one
                 found[key, at] = Answer(key, body["text"], at, kind, kind)
-            elif kind == "overrule":
-                found[key, body["answer_at"]].outcome = outcome
+            elif kind == "overrule" and (key, body["answer_at"]) in found:
+                found[key, body["answer_at"]].outcome = outcome  # a copy may lack the last answer
         return list(found.values())
 
     def latest_all(self) -> dict[str, Answer]:
-        """The answer that holds for each question that has one: the last that was not blank."""
+        """The answer that holds for each question, or guess: the last that was not blank."""
         return {answer.question_id: answer for answer in self.answers()}
 
     # -- the file --------------------------------------------------------------------------------
@@ -111,6 +113,7 @@ class Journal:
 
         def insert(db: sqlite3.Connection) -> None:
             db.execute(INSERT, (*texts, _checksum(texts)))
+            db.execute(f"PRAGMA user_version = {VERSION}")  # so that an older course says so
             if time.monotonic() > self._copy_due:
                 with suppress(OSError, sqlite3.Error, ValueError):  # the answer is safe without it
                     self._copy_due = time.monotonic() + COPY_EVERY
@@ -141,7 +144,7 @@ class Journal:
     def _in_file(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         with self._connected(self.path) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
+            if version not in (0, 2, VERSION):
                 raise CourseError(
                     f"{self.path} was written by a newer version of the course (format {version},"
                     f" this one knows {VERSION}). It was left as it is. Update the course."

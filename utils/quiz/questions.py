@@ -153,10 +153,14 @@ class ShortQuestion(BaseQuestion):
     _worth: Mapping[str, float] = PrivateAttr({})  # how much each word tells of this question
 
     @model_validator(mode="after")
-    def _knows_its_topics(self) -> "ShortQuestion":
+    def _consistent(self) -> "ShortQuestion":
         for statement in (*self.ideas, *self.misconceptions):
             if statement.about and statement.about not in self.topics:
                 raise ValueError(f"'{statement.about}' is none of the topics {[*self.topics]}")
+        if self.right_at and self.right_at > sum(idea.weight for idea in self.ideas):
+            raise ValueError(f"right_at is {self.right_at:g}, above all weights together")
+        if len({idea.name for idea in self.ideas}) < len(self.ideas):
+            raise ValueError("two ideas have one name; give each its own")
         return self
 
     @cached_property
@@ -265,7 +269,7 @@ class DrawQuestion(ShortQuestion):
     def _check(self, answer: str) -> Feedback:
         said = match.plain(answer)
         if said in match.listed("done"):
-            return wrong("How does it compare with our picture: same, close or different?")
+            return unmatched("Compare it with our picture.")
         return COMPARED.get(said) or super()._check(answer)
 
 
@@ -284,16 +288,22 @@ class ChoiceQuestion(BaseQuestion):
     kind: Literal["choice"]
     options: list[Option] = Field(min_length=2, max_length=len(LETTERS))
 
+    @model_validator(mode="after")
+    def _has_right(self) -> "ChoiceQuestion":
+        if not any(option.right for option in self.options):
+            raise ValueError("none is right; add one such as 'none of these'")
+        return self
+
     def _check(self, answer: str) -> Feedback:
-        picked = self._picked(answer)
+        picked = self.picked(answer)
         if not picked:
             last = LETTERS[len(self.options) - 1]
             return unmatched(f"That is none of the options; write letters, a to {last}.")
-        rightly = sum(option.right for option in picked)
-        score = (2 * rightly - len(picked)) / sum(option.right for option in self.options)
+        slips = sum(not option.right for option in picked)
+        score = (len(picked) - 2 * slips) / sum(option.right for option in self.options)
         return graded(score, *(f"{option.text}: {option.why}" for option in picked))
 
-    def _picked(self, answer: str) -> list[Option]:
+    def picked(self, answer: str) -> list[Option]:
         """The options an answer names: by letters, by their text, or in other words."""
         letters = re.sub(r"\b(and|options?)\b|\s", "", match.plain(answer))  # "a and b", "ab"
         named = dict(zip(LETTERS, self.options, strict=False))
@@ -333,6 +343,12 @@ class CodeQuestion(BaseQuestion):
     checks: Texts
     names: Texts  # what each check looks at, for the learner
 
+    @model_validator(mode="after")
+    def _paired(self) -> "CodeQuestion":
+        if len(self.checks) != len(self.names):
+            raise ValueError("checks and names differ in length; give each check one name")
+        return self
+
     def _check(self, answer: str) -> Feedback:
         from utils.quiz.run_code import run_code  # few questions need it
 
@@ -341,10 +357,13 @@ class CodeQuestion(BaseQuestion):
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return wrong(f"This is not Python that can run: {error}.")
         result = run_code(answer, self.checks)
-        stopped = [f"Your code stopped with: {result.error}."] if result.error else []
+        stopped = result.error or ""
+        if stopped and not stopped.startswith("Your code "):
+            stopped = f"Your code stopped with: {stopped}."
         found = [name for name, ok in zip(self.names, result.passed, strict=True) if ok]
         missing = listing("Missing", [name for name in self.names if name not in found])
-        return graded(len(found) / len(self.names), *stopped, *listing("It has", found), *missing)
+        said = [stopped] if stopped and missing else []
+        return graded(len(found) / len(self.names), *said, *listing("It has", found), *missing)
 
 
 class TaskQuestion(BaseQuestion):

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 ANSWER = "<your answer>"
 LIBRARIES = {"fastai", "matplotlib", "numpy", "pandas", "PIL", "torch", "torchvision"}
+START = 60  # seconds for Python and the libraries to start in
 FILE_BYTES = 16 << 20  # the largest file an answer may write
 
 
@@ -49,21 +50,26 @@ def run_code(
     with tempfile.TemporaryDirectory(prefix="answer-", ignore_cleanup_errors=True) as folder:
         homes = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), folder)
         plain = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg"}
-        said = subprocess.run(
-            [sys.executable, "-I", "-B", "-X", "utf8", "-W", "ignore", __file__],
-            input=json.dumps([source, checks, seconds, megabytes]).encode(),
-            stdout=subprocess.PIPE,  # for reports: what the answer prints is thrown away
-            stderr=subprocess.DEVNULL,
-            cwd=os.path.realpath(folder),
-            env=os.environ | homes | plain,
-        ).stdout.splitlines()
+        try:
+            said = subprocess.run(
+                [sys.executable, "-I", "-B", "-X", "utf8", "-W", "ignore", __file__],
+                input=json.dumps([source, checks, seconds, megabytes]).encode(),
+                stdout=subprocess.PIPE,  # for reports: what the answer prints is thrown away
+                stderr=subprocess.DEVNULL,
+                cwd=os.path.realpath(folder),
+                env=os.environ | homes | plain,
+                timeout=START + seconds,  # whatever the answer does to its own clock
+            ).stdout.splitlines()
+        except subprocess.TimeoutExpired:
+            late = f"Your code did not start or did not end within {START + seconds:g} seconds."
+            return CodeResult([False] * len(checks), late)
     reports = [json.loads(line) for line in said if line.startswith(b"[")]
     passed, error = reports[-1] if reports else ([], None)
     missing = len(checks) - len(passed)
     if missing and any(line.startswith(b"Timeout (") for line in said):  # says faulthandler
-        error = f"no end within {seconds:g} seconds (a loop that never ends?)"
+        error = f"Your code did not end within {seconds:g} seconds: a loop that never ends?"
     elif missing and not error:
-        error = "your code ended Python before it was checked"
+        error = "Your code ended Python before it was checked."
     return CodeResult(passed + [False] * missing, error or None)
 
 
@@ -116,7 +122,8 @@ def _limit(megabytes: int) -> None:
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
+        with contextlib.suppress(OSError, ValueError):  # where a lower one is set already
+            resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
         status = Path("/proc/self/status").read_text().split()
         used = int(status[status.index("VmData:") + 1])  # kB
         limit = used * 1024 + megabytes * 2**20

@@ -7,13 +7,13 @@ minutes as in a flashcard program: the model answer is on the page after the fir
 checks of that sitting prove nothing, and the question comes back on another day.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from fsrs import Card, Rating, Scheduler
 
-from utils.quiz.journal import Journal
+from utils.quiz.journal import Answer, Journal
 
 RATINGS = {
     "right": Rating.Good,
@@ -28,17 +28,25 @@ SCHEDULER = Scheduler(learning_steps=(), relearning_steps=(), enable_fuzzing=Fal
 def dates(journal: Journal, bank_ids: Collection[str]) -> dict[str, datetime]:
     """When each question of the bank that was ever answered is due, the longest overdue first."""
     now, cards = journal.now(), dict[str, Card]()
-    for answer in journal.answers():
-        if answer.question_id not in bank_ids:
-            continue
+    answers = [answer for answer in journal.answers() if answer.question_id in bank_ids]
+    for answer, ahead in zip(answers, _kept_ahead(answers, now), strict=True):
         at = datetime.fromisoformat(answer.at)
         card = cards.setdefault(answer.question_id, Card(card_id=0, due=now))
         same_sitting = card.last_review and at - card.last_review < SITTING
-        ahead = at > now + SITTING  # kept while the clock was set ahead: no review, but due
-        if not (same_sitting or ahead):
+        if not (same_sitting or ahead):  # one kept ahead is no review, but due
             rating = RATINGS[answer.outcome]
             cards[answer.question_id], _ = SCHEDULER.review_card(card, rating, at)
     return dict(sorted(((id, card.due) for id, card in cards.items()), key=lambda pair: pair[1]))
+
+
+def _kept_ahead(answers: Sequence[Answer], now: datetime) -> list[bool]:
+    """For each answer, whether the clock was set ahead: it is dated later than the next or now."""
+    ahead = []
+    for answer in reversed(answers):
+        at = datetime.fromisoformat(answer.at)
+        ahead.append(at > now + SITTING)
+        now = min(now, at)
+    return ahead[::-1]
 
 
 def due(journal: Journal, bank_ids: Collection[str]) -> list[str]:

@@ -121,10 +121,21 @@ def _verdict(question: Question, answer: Answer, feedback: Feedback | None = Non
         code = question.kind == "code"
         feedback = Feedback("blank", 0.0, "") if code else question.check(answer.answer)
     return _outcome(answer) | {
-        "answer": answer.answer,
+        "answer": _as_on_the_card(question, answer),
         "message": show.without_headline(feedback.message),
         "result": show.verdict(question, answer.answer, feedback),
     }
+
+
+def _as_on_the_card(question: Question, answer: Answer) -> str:
+    """An answer as the card's own boxes and ticks would say it; it may come from the terminal."""
+    if question.kind == "task":
+        return "done" if answer.verdict == "right" else ""
+    if question.kind == "choice":
+        picked = question.picked(answer.answer)
+        pairs = zip(LETTERS, question.options, strict=False)
+        return ", ".join(letter for letter, option in pairs if option in picked)
+    return answer.answer
 
 
 class Guess(Cards):
@@ -160,9 +171,10 @@ def quiz(name: str, of_the_book: bool = False) -> None:
     """
     bank = load_bank()
     found = bank.for_topic(name) or bank.for_notebook(name)
+    found = [question for question in found if question.book or not of_the_book]
     if not found:
         raise CourseError(f"There are no questions on {name} yet.")
-    ask(f"Questionnaire of {name}", [q for q in found if q.book or not of_the_book])
+    ask(f"Questionnaire of {name}", found)
 
 
 def your_turn(id: str) -> None:
@@ -177,8 +189,11 @@ def ask(name: str, questions: Sequence[Question]) -> None:
 
 
 def review() -> None:
-    """Ask what is due for review, from all chapters. Raises `CourseError`."""
-    bank, journal = load_bank(), Journal()
+    """Ask what is due for review, from all chapters; without a journal, say what is wrong."""
+    try:
+        bank, journal = load_bank(), Journal()
+    except CourseError as error:
+        return print(error)
     card = Quiz("Review", [bank[id] for id in schedule.due(journal, bank)], fresh=True)
     card.notice = " ".join(journal.notices)
     if not card.cards:
@@ -214,8 +229,11 @@ def guesses(came_out: Mapping[str, tuple[str, object]]) -> pd.DataFrame:
 
 
 def progress() -> None:
-    """Show how far you have come: a picture, and the same as a table. Raises `CourseError`."""
-    counts = schedule.progress(Journal(), load_bank())
+    """Show how far you have come, as a picture and a table; or what is wrong with the journal."""
+    try:
+        counts = schedule.progress(Journal(), load_bank())
+    except CourseError as error:
+        return print(error)
     figure = Figure(figsize=(8, 0.7 + 0.42 * len(counts)), layout="constrained")
     axes = figure.subplots()
     table = pd.DataFrame(counts).T[::-1]

@@ -3,8 +3,8 @@
 Python imports this by its name when it starts, as long as this folder is on `PYTHONPATH`: so it
 reaches the kernel and every process a chapter starts, and nobody without the option. Only the
 functions at the bottom of each library are replaced; fastai, its splitters, scikit-learn's and
-pandas's `random_state` all end in one of them. No seed stays no seed; a list of numbers stays too:
-`utils.digits` splits its data by one, and data is the same in every run.
+pandas's `random_state` all end in one of them. No seed stays no seed; a text stays, and a list of
+numbers: `utils.digits` splits its data by one, and data is the same in every run.
 """
 
 import os
