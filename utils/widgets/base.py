@@ -69,9 +69,12 @@ class Widget(anywidget.AnyWidget):
 def show_widget(widget: DOMWidget, text: str, page: str = "") -> None:
     """Show `widget`; where no kernel runs (a stored notebook, a page), `page` (HTML) or `text`."""
     page = f'<div class="wg-static">{page or f"<p>{escape(text)}</p>"}</div>'
-    bundle = widget._repr_mimebundle_()
-    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    view, twin = {WIDGET_VIEW: data[WIDGET_VIEW]}, {"text/html": page, "text/plain": text}
+    data = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    metadata: dict[str, Any] = {}
+    # anywidget tells Colab how to show it; ipywidgets of version 7, which Colab has, has no bundle
+    if isinstance(widget, Widget) and (bundle := widget._repr_mimebundle_()):
+        data, metadata = bundle[0][WIDGET_VIEW], bundle[1]
+    view, twin = {WIDGET_VIEW: data}, {"text/html": page, "text/plain": text}
     if isinstance(widget, Widget):
         # Two outputs, so that the twin is still there when a notebook is opened again and its
         # widgets are gone; base.css hides it beside one that is live.
