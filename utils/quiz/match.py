@@ -283,6 +283,10 @@ def first_said(
 
 def _find(pattern: Pattern, tokens: Sequence[Token]) -> Sequence[Place]:
     """A place for each element of the pattern, such that together they say it; or none."""
+    if pattern.whole:  # which a long answer is seen not to be before places are tried together
+        longest = sum(max(map(len, element.phrases)) for element in pattern.elements)
+        if len(_beyond(pattern, (), tokens)) > longest:
+            return ()
     options = [_places(element, tokens) for element in pattern.elements]
     banned = [place for element in pattern.banned for place in _places(element, tokens)]
     closed = {p.sentence for p in banned if not p.negated}  # "not pixel by pixel" bans nothing
@@ -328,7 +332,7 @@ def _says(pattern: Pattern, chosen: Sequence[Place], tokens: Sequence[Token]) ->
             end < first and one <= other for (_, end, one), (first, _, other) in pairwise(order)
         )
         and _related(pattern.elements, chosen, tokens)
-        and not (pattern.whole and _says_more(pattern, chosen, tokens))
+        and not (pattern.whole and _beyond(pattern, chosen, tokens))
     )
 
 
@@ -343,11 +347,11 @@ def _related(elements: Sequence[Element], chosen: Sequence[Place], tokens: Seque
     return True
 
 
-def _says_more(pattern: Pattern, chosen: Sequence[Place], tokens: Sequence[Token]) -> bool:
-    """Whether the answer says more than the pattern: words neither chosen, optional nor "not"."""
+def _beyond(pattern: Pattern, chosen: Sequence[Place], tokens: Sequence[Token]) -> list[Token]:
+    """What an answer says more than the pattern: words neither chosen, optional nor "not"."""
     optional = [place for element in pattern.optional for place in _places(element, tokens)]
     covered = {i for p in (*chosen, *optional) for i in range(p.first, p.last + 1)}
-    return any(i not in covered and "not" not in t.meanings for i, t in enumerate(tokens))
+    return [t for i, t in enumerate(tokens) if i not in covered and "not" not in t.meanings]
 
 
 def assign_topics(tokens: Sequence[Token], topics: Mapping[str, Sequence[Pattern]]) -> None:
