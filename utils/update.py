@@ -7,6 +7,7 @@ stays beside it as `….yours-1.ipynb`.
 
 import json
 import os
+import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ import nbformat
 from utils.common import CourseError, beside, write_whole
 from utils.paths import file_lock
 
-SAVED = "course-update"  # in .git: the learner's files, until the new version is in place
+SAVED = "course-update.json"  # in .git: the learner's files, until the new version is in place
 Content = bytes | None  # of a file; None: there is none
 Step = tuple[str, dict[Path, bytes]]  # what to say, if anything; what to write once it is there
 
@@ -108,7 +109,14 @@ def update(root: Path, dry_run: bool = False) -> list[str]:
     """
     folder = root / git(root, "rev-parse", "--git-dir").decode().strip()
     with file_lock(folder / f"{SAVED}.lock"):
-        saved = folder / SAVED
+        saved, former = folder / SAVED, folder / "course-update"
+        if (former / "plan.json").exists():  # an update by a version that kept a file for each
+            plan = json.loads((former / "plan.json").read_text())
+            files = {path: (former / n).read_bytes() for n, path in plan["files"].items()}
+            texts = {path: own.decode("latin-1") for path, own in files.items()}
+            write_whole(saved, json.dumps([plan["base"], plan["new"], texts]))
+            (former / "plan.json").unlink()  # from here on `saved` counts
+            shutil.rmtree(former)
         owns: dict[str, Content] = {}
         if saved.exists():  # a stopped update
             base, new, texts = json.loads(saved.read_text())
