@@ -162,6 +162,8 @@ def test_a_fifth_of_each_label_is_held_out_and_every_label_can_be_learned(counts
     ("learned", "judged", "says"),
     [
         ({"a": 40, "b": 40}, {"a": 10, "b": 10}, []),
+        ({"a": 8, "b": 25}, {"a": 1, "b": 19}, ["fewer than 10 pictures of a:"]),
+        ({"a": 9, "b": 60}, {"a": 2, "b": 18}, ["78 pictures of b and 11 of a"]),
         (dict.fromkeys(["Dog", "dog", "cat"], 40), dict.fromkeys(["Dog", "dog", "cat"], 9),
          ["the labels Dog, dog differ in capitals only"]),
         ({"a": 20, "b": 20}, {"a": 4},
@@ -234,7 +236,9 @@ def test_few_pictures_are_in_both_parts_and_that_is_said(tmp_path, monkeypatch, 
     path = train_valid("bears")
     for part in ("train", "valid"):
         assert {Path(name).parent.name for name in names(path / part)} == {"black", "grizzly"}
-    assert "a single picture moves the error rate by 50%" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "a single picture moves the error rate by 50%" in said
+    assert "fewer than 10 pictures of black, grizzly" in said
 
 
 def test_a_single_or_damaged_picture_never_ends_up_in_valid_alone(tmp_path, monkeypatch, capsys):

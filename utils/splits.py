@@ -19,8 +19,9 @@ from utils.paths import course_cache, course_home, file_lock
 from utils.presize import keep_copies
 
 VALID_PCT, SEED = 0.2, 42
-FEW = 10  # pictures of a label: if some of them are damaged, all may be
+FEW = 10  # pictures of a label: below, a note says so, and each of them is opened
 FEW_JUDGED = 20  # pictures to judge by
+UNEVEN = 5  # times as many pictures of one label as of another
 Key = TypeVar("Key", Path, int)
 
 
@@ -123,9 +124,18 @@ def worries(learned: Mapping[str, int], judged: Mapping[str, int]) -> list[str]:
     notes = []
     if alone := learned.keys() - judged.keys():
         notes.append(f"there is no picture of {_names(alone)} to judge by: add one of each.")
+    counts = Counter(learned) + Counter(judged)
+    if few := [label for label, count in counts.items() if count < FEW]:
+        notes.append(f"fewer than {FEW} pictures of {_names(few)}: expect many errors there.")
     if (total := sum(judged.values())) < FEW_JUDGED:
         notes.append(
             f"with {total} to judge by, a single picture moves the error rate by {1 / total:.0%}."
+        )
+    (most, many), *_, (least, some) = counts.most_common()
+    if many > UNEVEN * some:
+        notes.append(
+            f"there are {many} pictures of {most} and {some} of {least}: a model that always says "
+            f"{most} looks better than it is."
         )
     spelt = Counter(label.casefold() for label in learned)
     if alike := [label for label in learned if spelt[label.casefold()] > 1]:
