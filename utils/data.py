@@ -122,7 +122,12 @@ def resolve_source(source: str | None = None) -> str:
 
 def source_label() -> str:
     """`sample`, `full`, or the name of your folder: short, without this machine's paths."""
-    return Path(resolve_source()).name
+    source = os.environ.get("COURSE_DATA", "").strip()
+    with suppress(DataError):  # a folder that is not there has a name too
+        source = resolve_source()
+    name = Path(source).name
+    own = source not in KEYWORDS and name in (*KEYWORDS, "photos")
+    return f"{name} (your folder)" if own else name
 
 
 def is_the_courses() -> bool:
@@ -156,10 +161,12 @@ def _sample(entry: DataSet) -> Path:
     folder = DATA / entry.name
     if entry.is_in(folder):
         return folder
+    advice = f"type `git checkout -- data/{entry.name}` in the course's folder."
+    if entry.public and not folder.exists():  # of some the course has no sample
+        advice = "set COURSE_DATA=full."
     raise DataError(
         f"This copy of the course has no sample of {entry.name} (looked in {folder} for "
-        f"{entry.layout}): type `git checkout -- data/{entry.name}` in the course's folder"
-        + (", or set COURSE_DATA=full." if entry.public else ".")
+        f"{entry.layout}): {advice}"
     )
 
 
@@ -270,10 +277,13 @@ def _in_words(name: str, again: str) -> Iterator[None]:
     try:
         yield
     except (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
+        why = printable(error)
+        if why.startswith("Not a gzipped file"):
+            why = "a web page (a network's log-in?) came in its place"
         raise DataError(
-            f"Could not download {name} ({printable(error)}): type `{again}` to try again, after a "
-            f"log-in if your network wants one, or get {url} on another machine, unpack it, and "
-            "set COURSE_DATA to the folder it is in, or set COURSE_DATA=sample to go on without."
+            f"Could not download {name} ({why}): type `{again}` to try again, or get {url} on "
+            "another machine, unpack it, and set COURSE_DATA to the folder it is in, or set "
+            "COURSE_DATA=sample to go on without."
         ) from error
 
 
