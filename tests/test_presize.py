@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.test_data import PETS, add_photos, forked, needs_fork, needs_photos
 from tests.test_images import photo, rotated_jpeg
+from utils import presize
 from utils.data import DataError, dataset
 from utils.presize import presized
 
@@ -82,9 +83,12 @@ def test_new_changed_and_deleted_originals_are_followed(photos):
     assert Image.open(copy / "images" / "Abyssinian_3.jpg").size == (150, 100)
 
 
-def test_a_small_and_sound_set_is_returned_as_it_is(tmp_path, capsys):
+def test_a_small_and_sound_set_is_returned_as_it_is(tmp_path, monkeypatch, capsys):
     add_photos(tmp_path / "pets" / "images", size=(120, 80))
     assert presized(tmp_path / "pets", 100) == tmp_path / "pets"
+    with monkeypatch.context() as patch:
+        patch.setattr(presize, "check_images", lambda files: pytest.fail("checked again"))
+        assert presized(tmp_path / "pets", 100) == tmp_path / "pets"
     damaged = tmp_path / "pets" / "images" / "beagle_1.jpg"
     damaged.write_bytes(damaged.read_bytes()[:700])
     copy = presized(tmp_path / "pets", 100)

@@ -36,7 +36,10 @@ SIGNATURES = [
     (rb"%PDF", "a PDF document"),
     (rb"....ftyp(hei|hev|mif1|msf1|avi)", "a HEIC or AVIF photo"),
     (rb"....ftyp", "a video"),
-    (rb"<svg|<\?xml", "an SVG drawing"),
+    (rb"<svg", "an SVG drawing"),
+    (rb"<\?xml", "an XML file, perhaps an SVG drawing"),
+    (rb"RIFF....WAVE", "a sound"),
+    (rb"8BPS", "a Photoshop file"),
     (rb"PK\x03\x04|\x1f\x8b", "an archive or an office document"),
     (rb"<!doctype html|<html", "a web page"),
 ]
@@ -89,6 +92,10 @@ def opened(source: Path | str | bytes) -> Iterator[Image.Image]:
                 # by the header, before a pixel is decoded (Pillow itself stops only at 179)
                 if image.width * image.height > MAX_MEGAPIXELS * 1e6:
                     raise Image.DecompressionBombError
+                if image.format == "PNG":
+                    image.verify()  # its checksums; this uses the picture up
+                    stream.seek(0)
+                    image = Image.open(stream, formats=FORMATS)
                 yield image
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise ImageError("missing", f"This file cannot be read ({error.strerror}).") from error

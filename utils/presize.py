@@ -42,10 +42,10 @@ def presized(path: Path | str, size: int = 224) -> Path:
     """
     source = Path(path).resolve()
     pictures = sorted(get_image_files(source))
-    if not _are_large(pictures, size) and len(check_images(pictures).usable) == len(pictures):
-        return Path(path)
     key = hashlib.sha256(f"{source}|{size}".encode()).hexdigest()[:12]
     copy = course_cache() / "presized" / f"{source.name}-{size}-{key}"
+    if not _are_large(pictures, size) and _are_known_good(pictures, Path(f"{copy}.good")):
+        return Path(path)
     others = [f for f in get_files(source) if f.suffix.lower() not in SUFFIXES and f.is_file()]
     names = {file.relative_to(source).as_posix(): file for file in pictures + others}
     report = ImageReport(pictures, keep_copies(names, copy, size), source)
@@ -68,6 +68,17 @@ def _are_large(files: list[Path], size: int) -> bool:
 def _stamp(file: Path) -> list[int]:
     """A file's size, and time in nanoseconds; zeros where there is none."""
     return [file.stat().st_size, file.stat().st_mtime_ns] if file.exists() else [0, 0]
+
+
+def _are_known_good(files: list[Path], memory: Path) -> bool:
+    """Whether every picture can be used; that they can is remembered until one changes."""
+    state = hashlib.sha256(repr([(str(f), _stamp(f)) for f in files]).encode()).hexdigest()
+    if memory.exists() and memory.read_text() == state:
+        return True
+    if good := len(check_images(files).usable) == len(files):
+        memory.parent.mkdir(exist_ok=True)
+        write_whole(memory, state)
+    return good
 
 
 def keep_copies(
