@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.load_app import Server, Visitor, in_own_loop
 from tests.typed import course
+from utils import cli
 from utils.app.export import export_app
 from utils.app.predictor import Predictor
 from utils.common import CourseError
@@ -156,12 +157,15 @@ def test_what_cleaning_leaves_is_checked(birds, tmp_path, capsys):
         project.check()
 
 
-def test_what_to_type_next(birds, tmp_path):
+def test_what_to_type_next(birds, tmp_path, monkeypatch):
     place = tmp_path / "my place"
     said = course("new", "my birds", "--data", birds, "--into", place)
-    jupyter, lab, notebook = shlex.split(re.search(r"elsewhere +(.*)", said.out)[1])
+    jupyter, lab, notebook = shlex.split(re.search(r"open it +(.*)", said.out)[1])
     assert Path(jupyter).exists() and lab == "lab"
     assert Path(notebook) == place / "my birds" / NOTEBOOK
+    monkeypatch.setattr(cli, "NOTEBOOKS", place)
+    said = course("new", "more birds", "--data", birds, "--into", place)
+    assert "python start.py" in said.out and "jupyter" not in said.out
 
 
 def test_a_folder_that_is_no_project(tmp_path):

@@ -432,8 +432,7 @@ def predict(files: Annotated[list[Path], Argument(help="Pictures.")]) -> None:
 
 MADE = """
 {folder} has your project, with a checklist in its README.md. Next:
-  open it      project.ipynb in there: `python start.py` shows what is in notebooks/projects
-  elsewhere    {command}
+  open it      {open}
   run it       Run → Run All Cells: it trains, shows what to clean, exports, and serves an app"""
 
 
@@ -443,7 +442,11 @@ def new(
     data: Annotated[Path, Option(help="The folder with your pictures.")],
     labels: Annotated[
         Literal["01", "02"],
-        Option("--from", help="Labels as in chapter 02, by folder or name; 01: cats and dogs."),
+        Option(
+            "--from",
+            help="Labels as in chapter 02, by folder or name; 01: cats and dogs, cats with a "
+            "capital letter; folders train and valid are used as they are.",
+        ),
     ] = "02",
     into: Annotated[Path, Option(help="Where to make it.")] = PROJECTS,
 ) -> None:
@@ -457,7 +460,9 @@ def new(
     jupyter, notebook = Path(sys.executable).with_name("jupyter"), project.folder / NOTEBOOK
     words = [str(jupyter), "lab", str(notebook.resolve())]
     command = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-    print(MADE.format(folder=project.folder, command=command))
+    if notebook.resolve().is_relative_to(NOTEBOOKS):
+        command = "project.ipynb in there: `python start.py` shows what is in notebooks/projects"
+    print(MADE.format(folder=project.folder, open=command))
 
 
 if __name__ == "__main__":
