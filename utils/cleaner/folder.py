@@ -150,9 +150,11 @@ class PictureFolder:
                         f"There is no picture {printable(file)} in {printable(self.root.name)}:"
                         " give its name as the table of the cleaner has it."
                     )
-                what = "keep" if new_label == labels[file] else action
-                content = content_of(self.root / file)
-                journal.choices[file] = Change(file, what, labels[file], new_label, content)
+                change = Change(file, "keep", labels[file])
+                if action != "keep" and new_label != labels[file]:
+                    content = content_of(self.root / file)
+                    change = Change(file, action, labels[file], new_label, content)
+                journal.choices[file] = change
             journal.write(self.path)
 
     def forget(self, files: Files) -> None:
@@ -219,7 +221,7 @@ class PictureFolder:
             files = [entry for entry in entries if entry.is_symlink() or entry.is_file()]
             files = [file for file in files if Path(file.name).suffix.lower() in SUFFIXES]
             for file in files if label else ():
-                stat = file.stat(follow_symlinks=False)
+                stat = file.stat(follow_symlinks=file.is_file())
                 state = stat.st_mtime_ns, stat.st_size
                 pictures.append(Picture(within + file.name, split, label, state))
             if label and (files or not (below or split_of(label))):
@@ -281,8 +283,8 @@ class PictureFolder:
             for source, target, content in self._moves(changes, did):
                 if content_of(source) != content:
                     raise CleanerError(
-                        f"Nothing was changed: {printable(source)} was changed, moved or deleted by"
-                        " another program: put it back as it was or, to apply, choose for it again."
+                        f"{printable(source)} was changed, moved or deleted by another program: put"
+                        " it back as it was or, to apply, choose for it again"
                     )
                 move(source, target)
             goal.append(origin.pop())
@@ -298,8 +300,10 @@ class PictureFolder:
                 self._remove_empty(changes)
             journal.doing = ""
             journal.write(self.path)
-        except BaseException:
+        except BaseException as error:
             self._take_back()
+            if isinstance(error, CleanerError):
+                raise CleanerError(f"Nothing was changed: {error}.") from error
             raise
         return changes
 
@@ -319,7 +323,7 @@ class PictureFolder:
                 journal.undone.pop()
             journal.doing = ""
             journal.write(self.path)
-        except OSError as error:
+        except (OSError, CleanerError) as error:
             raise CleanerError(
                 f"This stopped half way and cannot be taken back now ({error}). Nothing is lost:"
                 " mend that and open the set again, and it will be as before."
@@ -350,10 +354,7 @@ def move(source: Path, target: Path) -> None:
     """Rename a file; raises `CleanerError` for a name that is taken, on every system."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(target):  # the lock keeps other kernels out, not other programs
-        raise CleanerError(
-            f"{printable(target)} is taken by another file now. Move that file away and open the"
-            " set again."
-        )
+        raise CleanerError(f"{printable(target)} is taken by another file now; move that file away")
     source.rename(target)
 
 
