@@ -365,6 +365,12 @@ def test_pictures_are_opened_once(bears, monkeypatch):
     assert len(cleaner.table()) == 33 and not decoded
     saved(photo(1000, (400, 300)), bears / "black/black_0.jpg")
     assert (cleaner.table(), decoded)[1] == [1]
+    shutil.copy(PETS / "beagle_1.jpg", bears.parent)
+    (bears / "black/link.jpg").symlink_to(bears.parent / "beagle_1.jpg")
+    cleaner.table()
+    shutil.copy(PETS / "Persian_1.jpg", bears.parent / "beagle_1.jpg")  # another target
+    cleaner.table()
+    assert cleaner.looks["black/link.jpg"].jpeg == look_at(PETS / "Persian_1.jpg").jpeg
     small = look_at(bears / "black/black_0.jpg").jpeg
     assert Image.open(io.BytesIO(small)).size == (160, 120)
 
@@ -437,18 +443,19 @@ def test_widget_does_what_the_methods_do(bears, learn):
     ]  # fmt: skip
     browser.ask("look", label="teddy")
     assert len(browser.page["rows"]) == 2
-    assert line(browser.page["rows"][1], "remark") == "a copy of teddy/copy.jpg"
+    assert line(browser.page["rows"][1], "remark") == "a copy, or nearly, of teddy/copy.jpg"
     copy = browser.ids("teddy/copy.jpg")
-    assert browser.ask("choose", ids=copy, action="discard") == "Chosen for 1: discard"
+    assert browser.ask("choose", ids=copy, action="discard") == "1 picture: discard."
     browser.ask("look", label="black", prediction="teddy", only="", by="file")
     assert len(browser.page["rows"]) == 2
     browser.ask("look", label="", prediction="")
     two = browser.ids("black/black_0.jpg", "black/black_1.jpg")
     said = browser.ask("choose", ids=two, action="relabel", label="teddy")
-    assert said == "Chosen for 2: relabel teddy"
+    assert said == "2 pictures: relabel to teddy."
     browser.ask("choose", ids=browser.ids("black/black_2.jpg"), action="keep")
     browser.ask("choose", ids=browser.ids("black/black_4.jpg"), action="discard")
-    browser.ask("choose", ids=browser.ids("black/black_4.jpg"), action="forget")
+    said = browser.ask("choose", ids=browser.ids("black/black_4.jpg"), action="forget")
+    assert said == "1 picture: no choice."
     chosen = [line(row, "choice") for row in browser.page["rows"]]
     assert chosen[:5] == ["relabel to teddy"] * 2 + ["keep", "", ""]
     assert browser.page["plan"] == [
@@ -481,15 +488,22 @@ def test_widget_and_a_name_that_is_no_text(bears):
     assert f"teddy/{HOSTILE}" not in on_disk(bears)
 
 
-def test_widget_without_a_learner(tmp_path):
-    for n in range(30):
+def test_widget_with_many_pictures_and_no_learner(tmp_path):
+    """It lists the first hundred changes."""
+    for n in range(130):
         (tmp_path / "set/black").mkdir(parents=True, exist_ok=True)
         shutil.copy(PETS / "beagle_1.jpg", tmp_path / f"set/black/{n:03}.jpg")
-    browser = Browser(Cleaner(tmp_path / "set"))
+    cleaner = Cleaner(tmp_path / "set")
+    browser = Browser(cleaner)
+    assert browser.page["view"]["by"] == "file"
+    assert browser.page["menus"]["by"] == [["file", "by name"]]
     assert all(row["image"] for row in browser.page["rows"])
     assert line(browser.page["rows"][0], "name") == "black/000.jpg"
     browser.ask("look", only="copies and their originals")
-    assert browser.page["place"] == "Page 1 of 2 · 30 pictures"
+    assert browser.page["place"] == "Page 1 of 6 · 130 pictures"
+    cleaner.discard(cleaner.table()["file"])
+    browser.ask("look")
+    assert browser.page["changes"] == 130 and browser.page["plan"][100:] == ["… and 30 more"]
     browser.ask("look", only="not usable as pictures")
     assert browser.page["place"] == "Page 1 of 1 · 0 pictures"
 

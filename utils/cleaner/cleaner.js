@@ -66,7 +66,7 @@ class Pictures extends View {
     this.ids = page.rows.map(({ id }) => id);
     if (!this.ids.includes(this.current)) this.current = this.ids[Math.min(at, this.ids.length - 1)];
     this.select(this.ids.filter((id) => this.selected.has(id)), focused);
-    this.planTitle.textContent = `Changes about to happen: ${page.plan.length}`;
+    this.planTitle.textContent = `Changes about to happen: ${page.changes}`;
     this.plan.replaceChildren(...page.plan.map((sentence) => element("li", {}, sentence)));
   }
 
@@ -74,11 +74,16 @@ class Pictures extends View {
     if (labels.join("\n") === this.labels?.join("\n")) return; // a button that has the focus keeps it
     this.labels = labels;
     const does = (words, action, label) => button(words, () => this.choose(action, label));
+    const others = element("select", { "aria-label": "Relabel to another class", onchange: () => {
+      if (others.value) this.choose("relabel", others.value);
+      others.value = "";
+    } }, ...["", ...labels.slice(9)].map((label) => element("option", { value: label }, label || "other class …")));
     this.actions.replaceChildren(
       this.count,
       does("K keep", "keep"), does("D discard", "discard"), does("C no choice", "forget"),
       element("span", {}, "relabel to:"),
-      ...labels.map((label, n) => does(n < 9 ? `${n + 1} ${label}` : label, "relabel", label)),
+      ...labels.slice(0, 9).map((label, n) => does(`${n + 1} ${label}`, "relabel", label)),
+      ...(labels.length > 9 ? [others] : []),
     );
   }
 

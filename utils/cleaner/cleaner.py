@@ -22,6 +22,7 @@ from utils.widgets.base import Widget, joined, show_widget
 
 HERE = Path(__file__).parent
 PAGE = 24  # pictures
+LISTED = 100  # changes that are listed before Apply
 FALLBACK = "The pictures to look through are shown here when this cell is run."
 
 
@@ -143,7 +144,8 @@ class CleanerWidget(Widget):
         """Show the first page of all pictures."""
         super().__init__(f"Pictures of {cleaner.root.name}")
         self.cleaner = cleaner
-        self.view: dict[str, Any] = {"by": "loss", "only": "", "page": 0}
+        by = "loss" if cleaner.learn else "file"
+        self.view: dict[str, Any] = {"by": by, "only": "", "page": 0}
         self.view |= dict.fromkeys(FILTERS, "")
         self.notice = self.attempt(dict)["problem"]
 
@@ -170,7 +172,8 @@ class CleanerWidget(Widget):
             self.cleaner.forget(files)
         else:
             self.cleaner.choose(files, action, label or None)
-        return {"said": f"Chosen for {len(files)}: {action} {label}".strip()}
+        words = {"forget": "no choice", "relabel": f"relabel to {label}"}.get(action, action)
+        return {"said": f"{pictures(len(files))}: {words}."}
 
     def draw(self) -> None:
         """Draw the page that fits what the menus say."""
@@ -179,19 +182,27 @@ class CleanerWidget(Widget):
         last = max(0, len(rows) - 1) // PAGE
         view["page"] = min(max(view["page"], 0), last)
         first = view["page"] * PAGE
+        plan = self.cleaner.plan()
+        more = [f"… and {len(plan) - LISTED} more"] if len(plan) > LISTED else []
         self.page = {
             "view": view.copy(),
             "menus": menus(table),
             "labels": self.cleaner.labels(),
-            "place": f"Page {view['page'] + 1} of {last + 1} · {len(rows)} pictures",
+            "place": f"Page {view['page'] + 1} of {last + 1} · {pictures(len(rows))}",
             "rows": [
                 tile(row, self.cleaner.looks[row.file])
                 for row in rows.iloc[first : first + PAGE].itertuples()
             ],
-            "plan": [str(change) for change in self.cleaner.plan()],
+            "plan": [*map(str, plan[:LISTED]), *more],
+            "changes": len(plan),
         }
 
 
 def counted(did: str, changes: list[Change]) -> dict[str, Any]:
     """What was done to how many pictures, in words."""
-    return {"said": f"{did}: {len(changes)} pictures."}
+    return {"said": f"{did}: {pictures(len(changes))}."}
+
+
+def pictures(number: int) -> str:
+    """So many, in words."""
+    return f"{number} picture{'' if number == 1 else 's'}"

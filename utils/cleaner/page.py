@@ -48,7 +48,8 @@ def menus(table: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
         name: [("", "all"), *((value, f"{value} ({count})") for value, count in found.items())]
         for name, found in counts.items()
     }
-    return {"by": [*ORDERS.items()], **entries}
+    known = [(by, words) for by, words in ORDERS.items() if table[by].notna().any()]
+    return {"by": known, **entries}
 
 
 def tile(row: Any, look: Look) -> dict[str, Any]:
@@ -59,7 +60,10 @@ def tile(row: Any, look: Look) -> dict[str, Any]:
         ("fact", f"loss {row.loss:.2f}" if row.loss == row.loss else ""),
         ("fact", f"quality {row.quality:.2f}" if row.quality == row.quality else ""),
         ("remark", "looks mislabelled" if row.mislabelled else ""),
-        ("remark", f"a copy of {printable(row.duplicate_of)}" if row.duplicate_of else ""),
+        (
+            "remark",
+            f"a copy, or nearly, of {printable(row.duplicate_of)}" if row.duplicate_of else "",
+        ),
         ("remark", row.problem or ""),
         ("name", printable(row.file)),
         ("choice", row.choice or ""),
