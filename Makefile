@@ -64,7 +64,7 @@ update-cases: .venv/installed  ## what becomes of a learner's changes and the co
 screenshots: .venv/installed  ## for authors: take the README's pictures again, from the stored pages
 	$(BIN)/python -m tests.screenshots
 
-pins: .venv/installed  ## for authors: work out requirements.txt and environment.yml from pyproject.toml
+pins: .venv/installed  ## for authors: work out requirements.txt, environment.yml and utils/app/hosting/requirements.txt
 	$(BIN)/python -m pip install --quiet uv && $(BIN)/python tests/pins.py --write
 
 .venv/installed: requirements.txt pyproject.toml

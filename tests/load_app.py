@@ -200,7 +200,7 @@ class Visitor:
                     return reply, found
 
     async def show(self, name: str, content: bytes) -> tuple[dict, list[bytes]]:
-        """Send a picture as the page does, and return the answer with its thumbnail."""
+        """Send a picture as the page does, and return the answer."""
         return await self.ask({"name": name}, [content])
 
     async def leave(self) -> None:

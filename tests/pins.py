@@ -22,6 +22,7 @@ PYPROJECT, REQUIREMENTS, ENVIRONMENT = (
     ROOT / name for name in ("pyproject.toml", "requirements.txt", "environment.yml")
 )
 EXPORTED = ROOT / "utils" / "app" / "hosting" / "requirements.txt"
+EXPORTED_HEADER = "# Made by the course's `make pins`; do not edit."
 EXPORTED_NEEDS = ("anywidget", "ipykernel", "numpy", "onnxruntime", "pillow", "voila")
 ENVIRONMENT_TEXT = """\
 # Made from pyproject.toml by `make pins`. For conda.
@@ -63,8 +64,8 @@ def write(upgrade: bool) -> None:
     subprocess.run([*command, *own], check=True)
     app = ["--output-file", str(EXPORTED), "--constraint", str(REQUIREMENTS), "-"]
     subprocess.run([*command, *app], input="\n".join(EXPORTED_NEEDS), text=True, check=True)
-    pins = REQUIREMENTS.read_text(encoding="utf-8")
-    REQUIREMENTS.write_text(f"{header()}\n{pins}", encoding="utf-8")
+    for file, first in ((REQUIREMENTS, header()), (EXPORTED, EXPORTED_HEADER)):
+        file.write_text(f"{first}\n{file.read_text(encoding='utf-8')}", encoding="utf-8")
     ENVIRONMENT.write_text(environment(), encoding="utf-8")
 
 

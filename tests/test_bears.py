@@ -77,3 +77,12 @@ def test_another_picture_label_seed_or_setting_is_another_model(bears, quick, ca
     assert trained(moved, capsys)[1]
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")  # (AVX2, SSE41: `make elsewhere`)
     assert trained(moved, capsys)[1]
+
+
+def test_a_file_that_is_damaged_is_made_again(bears, quick, capsys):
+    trained(bears, capsys)
+    (file,) = (bears.parent / "course_cache" / "bears").glob("*.safetensors")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:1000])
+    assert trained(bears, capsys)[1]
+    assert file.read_bytes() == whole

@@ -65,6 +65,13 @@ def test_a_fault_of_the_app_is_told_to_the_server_only():
     assert reply == {"nr": 0, "problem": DropZone.fault}
 
 
+def test_what_is_too_large_is_refused_whatever_its_sender_says(answer):
+    reply = show(answer, "a.jpg", bytes(10_000_001))
+    assert (reply["outcome"], reply["problem"]) == ("refused", "")
+    assert reply["sentence"].startswith("This file is too large: 10.0 MB, and the limit is 10 MB")
+    assert "too large" not in show(answer, "a.jpg", bytes(10_000_000))["sentence"]
+
+
 def test_chapter_01_says_a_label_as_it_is_read_out(monkeypatch):
     zones = []
     monkeypatch.setattr(ch01, "show_widget", lambda zone, text: zones.append((zone, text)))

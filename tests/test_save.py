@@ -28,7 +28,7 @@ from fastai.vision.all import (
 from PIL import ImageFilter
 
 from tests.small_model import small_learner, small_model, some_pictures, untrained
-from utils.app.manifest import DeployError, read_manifest, sha256, write_manifest
+from utils.app.manifest import DeployError, _hash, read_manifest, sha256, write_manifest
 from utils.app.predictor import Predictor, resized
 from utils.app.save import LargestOfEach, input_settings, load_model, save_model
 from utils.data import dataset
@@ -49,6 +49,11 @@ def edit(folder, **changes):
     file = folder / "manifest.json"
     manifest = json.loads(file.read_text()) | changes
     file.write_text(json.dumps(manifest))
+
+
+def sign(folder, **changes):
+    """Change the manifest as a stranger would, who makes the hash anew, whatever the content."""
+    edit(folder, **changes, hash=_hash(read_manifest(folder) | changes))
 
 
 def replace(folder, name, content):
@@ -196,11 +201,7 @@ def test_a_foreign_file_is_refused_and_a_pickle_is_never_loaded(copied, name, ki
     [
         {"vocab": ["pug", "Siamese", "Bengal"]},
         {"architecture": "resnet18"},
-        {"threshold": "high"},
-        {"domain": {"limit": 0}},
-        {"files": []},
         {"subject": 5},
-        {"input": {"size": [1e9, 96]}},
         {"hash": None},
     ],
     ids=str,
@@ -212,15 +213,57 @@ def test_a_manifest_edited_afterwards_is_refused(copied, changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    "changes",
     [
-        ({"vocab": ["one", "two", "three", "four"]}, "does not fit"),
-        ({"architecture": "os.system"}, "'os.system' is not known here"),
+        {"vocab": ["a"]},
+        {"vocab": [1, 2, 3]},
+        {"vocab": ["a", "a"]},
+        {"vocab": "abc"},
+        {"threshold": "high"},
+        {"threshold": 7},
+        {"threshold": -0.1},
+        {"threshold": True},
+        {"domain": {}},
+        {"domain": {"limit": float("nan")}},
+        {"domain": {"limit": 0}},
+        {"domain": {"limit": 10**400}},
+        {"files": []},
+        {"files": {}},
+        {"files": {"model.onnx": "abc"}},
+        {"architecture": []},
+        {"input": []},
+        {"input": {"size": [96, 96]}},
+        *({"input": {"size": size}} for size in ([1e9, 96], [2049, 96], [0, 96], [96] * 3, "96")),
+        *({"input": {"crop": size}} for size in ([10**9, 96], [96], None)),
+        *({"input": {"method": "melt"}}, {"input": {"resample": "melt"}}),
+        {"input": {"resample": 3}},
+    ],
+    ids=lambda changes: str(changes)[:50],
+)
+def test_a_strangers_manifest_with_a_field_of_the_wrong_kind_is_refused(copied, changes):
+    if len(changes.get("input", [])) == 1 and changes["input"] != {"size": [96, 96]}:
+        changes = {"input": read_manifest(copied)["input"] | changes["input"]}
+    sign(copied, **changes)
+    for load in LOADERS.values():
+        refused(load, copied, "manifest.json .* has been damaged or changed")
+
+
+def test_a_strangers_graph_that_takes_another_size_is_refused(copied):
+    sign(copied, input=read_manifest(copied)["input"] | {"size": [128, 128]})
+    refused(Predictor, copied, "pictures of 128 by 128")
+
+
+@pytest.mark.parametrize(
+    ("loads", "changes", "says"),
+    [
+        (load_model, {"vocab": ["one", "two", "three", "four"]}, "does not fit"),
+        (Predictor, {"vocab": ["one", "two", "three", "four"]}, "does not fit .* 4 probabilities"),
+        (load_model, {"architecture": "os.system"}, "'os.system' is not known here"),
     ],
 )
-def test_a_strangers_model_is_built_of_our_code_or_refused(copied, changes, says):
-    write_manifest(copied, read_manifest(copied) | changes)
-    refused(load_model, copied, says)
+def test_a_strangers_model_is_built_of_our_code_or_refused(copied, loads, changes, says):
+    sign(copied, **changes)
+    refused(loads, copied, says)
 
 
 @pytest.mark.parametrize(

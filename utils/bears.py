@@ -19,6 +19,7 @@ from fastai.torch_core import set_seed
 from fastai.vision.augment import Resize, ResizeMethod
 from fastai.vision.data import ImageBlock
 from fastai.vision.learner import vision_learner
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save
 
 from utils import models
@@ -31,6 +32,7 @@ from utils.recipe import recipe
 from utils.splits import train_valid
 
 SEED = 1
+KEPT = 10  # models of 19 MB, the newest; other pictures, seeds and settings have their own
 
 
 def bear_learner(path: Path | None = None, seed: int = SEED) -> Learner:
@@ -62,23 +64,25 @@ def train_bears(path: Path | None = None, seed: int = SEED) -> Learner:
     learn = bear_learner(path, seed)
     file = _place(learn, seed)
     with file_lock(course_cache() / "bears.lock"):  # the second takes the model of the first
-        if file.exists():
+        if _is_loaded(learn, file):
             print("The bear model that was trained earlier on these pictures is used.")
         else:
             how = recipe(_pictures(learn))
             learn.fine_tune(how.epochs, how.lr)
             keep_bears(learn, seed)
             learn = bear_learner(path, seed)  # its optimizer has made no step, as when taken
-        load_model(learn.model, file)
+            _is_loaded(learn, file)
     learn.model.to(memory_format=torch.channels_last)  # as training leaves it: 4 times as fast
     return learn
 
 
 def keep_bears(learn: Learner, seed: int = SEED) -> None:
-    """Keep a model that chapter 03 trained on its page, for `train_bears`."""
+    """Keep a model that chapter 03 trained on its page, for `train_bears`; the oldest one goes."""
     file = _place(learn, seed)
     file.parent.mkdir(exist_ok=True)
     write_whole(file, save({name: t.contiguous() for name, t in learn.model.state_dict().items()}))
+    for old in sorted(file.parent.glob("*.safetensors"), key=os.path.getmtime)[:-KEPT]:
+        old.unlink(missing_ok=True)
 
 
 def _pictures(learn: Learner) -> list[Path]:
@@ -98,3 +102,12 @@ def _place(learn: Learner, seed: int) -> Path:
     ]
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     return course_cache() / "bears" / f"{name}.safetensors"
+
+
+def _is_loaded(learn: Learner, file: Path) -> bool:
+    """Fill `learn` from `file`; false if it is not there, or damaged as by a power cut."""
+    try:
+        load_model(learn.model, file)
+    except (FileNotFoundError, SafetensorError):
+        return False
+    return True

@@ -79,7 +79,9 @@ class DropZone extends View {
     text.append(this.drawBars(bars, outcome));
     const src = URL.createObjectURL(file);
     const free = () => URL.revokeObjectURL(src);
-    item.prepend(element("img", { class: "dz-picture", alt: `Your picture ${file.name}`, src, onload: free }));
+    const picture = element("img", { class: "dz-picture", alt: `Your picture ${file.name}`, src, onload: free });
+    picture.onerror = () => (free(), picture.remove()); // most browsers draw no TIFF
+    item.prepend(picture);
   }
 
   drawBars(bars, outcome) {

@@ -15,6 +15,9 @@ from utils.images import ImageError, open_image, opened, remarks
 from utils.widgets.base import Widget, joined
 
 HERE = Path(__file__).parent
+TOO_LARGE = (
+    "This file is too large: {:.1f} MB, and the limit is 10 MB; make it smaller and try again."
+)
 
 
 class DropZone(Widget):
@@ -40,6 +43,8 @@ class DropZone(Widget):
         """The answer to a picture."""
         content = b"".join(buffers)
         try:
+            if len(content) > 10_000_000:
+                raise ImageError("oversized", TOO_LARGE.format(len(content) / 1e6))
             prediction = self._answer(open_image(content))
             with opened(content) as image:
                 notes = [sentence for _, sentence in remarks(image, Path(name).suffix)]

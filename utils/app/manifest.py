@@ -5,13 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from utils.common import CourseError, write_whole
 
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"  # the parameters, for PyTorch
 GRAPH = "model.onnx"  # parameters and calculation, for ONNX Runtime
 FORMAT = 2  # part of the manifest's hash; goes up by one when what is written changes
-AGAIN = "save the model again with save_model(learn, folder)"
+AGAIN = "run chapter 04 (or your project.ipynb) down to the export again"
 
 
 class DeployError(CourseError):
@@ -49,17 +51,33 @@ def _read(folder: Path | str, name: str) -> bytes:
         ) from error
 
 
-def read_manifest(folder: Path | str) -> dict[str, Any]:
-    """The manifest of the model in `folder`, as it was written: a slip in an editor shows.
+def _is_sound(manifest: dict[str, Any]) -> bool:
+    """Whether all that is relied on is as it was written and usable: anyone can make the hash."""
+    settings, vocab, threshold = manifest["input"], manifest["vocab"], manifest["threshold"]
+    sizes = [settings["size"], settings.get("crop", [1, 1])]
+    texts = [manifest["architecture"], *vocab, *(manifest["files"][n] for n in (WEIGHTS, GRAPH))]
+    return (
+        manifest["hash"] == _hash(manifest)
+        and all(isinstance(text, str) for text in texts)
+        and (isinstance(vocab, list) and len(set(vocab)) == len(vocab) > 1)
+        and all(len(size) == 2 for size in sizes)
+        and all(isinstance(side, int) and 0 < side <= 2048 for size in sizes for side in size)
+        and settings["method"] in ("squish", "crop", "pad")
+        and settings["resample"].upper() in Image.Resampling.__members__
+        and (0 <= threshold <= 1 and threshold is not True)
+        and 0 < manifest["domain"]["limit"] < 3  # (one less a cosine is 2 at most)
+    )
 
-    Raises `DeployError` saying what is wrong.
-    """
+
+def read_manifest(folder: Path | str) -> dict[str, Any]:
+    """The manifest of the model in `folder`, checked; raises `DeployError` saying what is wrong."""
     content = _read(folder, MANIFEST)
     try:
         manifest = json.loads(content)
-    except (ValueError, RecursionError):
-        manifest = None
-    if not isinstance(manifest, dict) or manifest.get("hash") != _hash(manifest):
+        sound = _is_sound(manifest)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        sound = False
+    if not sound:
         raise DeployError(
             f"{MANIFEST} was not written by this version of the course, or has been damaged or "
             f"changed: {AGAIN}."

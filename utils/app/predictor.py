@@ -10,7 +10,14 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from utils.app.manifest import GRAPH, DeployError, read_checked, read_manifest, write_manifest
+from utils.app.manifest import (
+    AGAIN,
+    GRAPH,
+    DeployError,
+    read_checked,
+    read_manifest,
+    write_manifest,
+)
 from utils.images import MAX_MEGAPIXELS, ImageError, open_image
 
 BATCH = 8  # pictures in memory at once; more are no quicker, and 32 take a quarter of a GiB more
@@ -94,6 +101,14 @@ class Predictor:
             )
         except Exception as error:  # ONNX Runtime has an exception class for each way to fail
             raise DeployError(f"{GRAPH} is no model that ONNX Runtime can load.") from error
+        settings = self.manifest["input"]
+        height, width = settings.get("crop", settings["size"])
+        ports = [*self._session.get_inputs(), *self._session.get_outputs()]
+        if [port.shape[1:] for port in ports] != [[height, width, 3], [len(self.vocab)], []]:
+            raise DeployError(
+                f"{GRAPH} does not fit the manifest: it should take pictures of {width} by "
+                f"{height} pixels and give {len(self.vocab)} probabilities; {AGAIN}."
+            )
 
     def predict(self, pictures: Iterable[Picture]) -> list[Prediction]:
         """What each picture shows: opened pictures, bytes of files, or paths; in their order.

@@ -33,13 +33,16 @@ EXTENSIONS = [
     "@voila-dashboards/widgets-manager8",
 ]
 CULL_AFTER, CULL_EVERY = 120, 30  # seconds without a page; seconds between two looks
-# The page may load nothing from elsewhere, and nobody but these may show it inside theirs.
+# The page may load nothing from elsewhere.
 CONTENT = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'"
-FRAMES = "frame-ancestors 'self' https://huggingface.co"
 
 
 class Guard(VoilaIdentityProvider):
     """Lets those in who have the token."""
+
+    def get_handlers(self) -> list[tuple[str, object]]:
+        """None, in place of Jupyter's login and logout."""
+        return []
 
     async def get_user(self, handler: JupyterHandler) -> User:
         """The visitor; Jupyter would show those without a token a page that wants a password."""
@@ -73,9 +76,12 @@ def serve(
     *,
     ip: str = LOOPBACK,
     token: str | None = None,
+    frames: str = "'self'",
     browser: bool = False,
 ) -> None:
     """Serve `notebook` until Ctrl-C. Without a `token` one is made; "" lets everybody in.
+
+    `frames`: whose pages may show the app inside theirs.
 
     That a visitor's kernel obeys no request to run code is Voilà's own rule, and no setting.
     """
@@ -95,7 +101,7 @@ def serve(
         # a page elsewhere could otherwise reach us under a name of its own
         "allow_remote_access": ip != LOOPBACK,
         "ws_ping_timeout": 30_000,  # as between two pings: of more, tornado warns
-        "headers": {"Content-Security-Policy": f"{CONTENT}; {FRAMES}"},
+        "headers": {"Content-Security-Policy": f"{CONTENT}; frame-ancestors {frames}"},
     }
     own = config.VoilaConfiguration
     own.template, own.extension_allowlist, own.prelaunch_hook = "course", EXTENSIONS, _admit
@@ -124,7 +130,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=os.environ.get("PORT", 8866))
     options = parser.parse_args()
     # A public app has no token: whoever has the address is a visitor.
-    serve(options.notebook, options.port, ip=options.ip, token="")
+    frames = "'self' https://huggingface.co"
+    serve(options.notebook, options.port, ip=options.ip, token="", frames=frames)
 
 
 if __name__ == "__main__":
