@@ -20,6 +20,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 BRANCH = "hosted"
+NOT_ON_BINDER = {"10_training_long"}  # its processes take 2.0 GiB together; Binder gives 2 GB
 FIRST_CELL = """\
 # Opened by itself, on Colab or Kaggle, this page fetches the course; anywhere else it does nothing.
 import os
@@ -42,11 +43,11 @@ def buttons(repository: str, chapter: str) -> dict[str, str]:
         return {}
     copy = f"{slug}/blob/{BRANCH}/{chapter}.ipynb"
     page = quote(f"lab/tree/notebooks/{chapter}.ipynb", safe="")
+    binder = {"Binder": f"https://mybinder.org/v2/gh/{slug}/main?urlpath={page}"}
     return {
         "Colab": f"https://colab.research.google.com/github/{copy}",
         "Kaggle": f"https://kaggle.com/kernels/welcome?src=https://github.com/{copy}",
-        "Binder": f"https://mybinder.org/v2/gh/{slug}/main?urlpath={page}",
-    }
+    } | (binder if chapter not in NOT_ON_BINDER else {})
 
 
 def hosted(notebook: nbformat.NotebookNode, repository: str) -> nbformat.NotebookNode:

@@ -34,6 +34,7 @@ def test_a_button_for_each_host_and_none_without_an_address():
         "Binder": "https://mybinder.org/v2/gh/someone/course/main"
         "?urlpath=lab%2Ftree%2Fnotebooks%2F01_pets.ipynb",
     }
+    assert [*hosts.buttons(REPOSITORY, "10_training_long")] == ["Colab", "Kaggle"]  # see there why
     assert hosts.buttons("", "01_pets") == {} == hosts.buttons("https://example.org/a", "01_pets")
 
 
