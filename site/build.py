@@ -11,7 +11,7 @@ from sphinx.cmd.build import main as sphinx_build
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
-from deploy.hosts import address, buttons  # noqa: E402
+from deploy.hosts import NOT_ON_BINDER, address, buttons  # noqa: E402
 
 PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
 ROW = re.compile(r"^\| *(?P<word>[^|]+?) *\| *(?P<meaning>.+?) *\|$", flags=re.MULTILINE)
@@ -59,6 +59,8 @@ def open_in(name: str, repository: str) -> str:
     """A row of buttons that open a chapter where it runs; "" while the course has no address."""
     links = [f'<a href="{url}">{host}</a>' for host, url in buttons(repository, name).items()]
     says = "(on Kaggle, switch Internet on first). Answers stay there as long as the machine does."
+    if taken := NOT_ON_BINDER.get(name):
+        says += f" Binder has too little memory for this chapter, which takes {taken} GiB."
     return f'\n\n<p class="open-in">Run it in {" ".join(links)} {says}</p>' if links else ""
 
 
