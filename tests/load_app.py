@@ -201,7 +201,7 @@ class Visitor:
 
     async def show(self, name: str, content: bytes) -> tuple[dict, list[bytes]]:
         """Send a picture as the page does, and return the answer."""
-        return await self.ask({"name": name}, [content])
+        return await self.ask({"name": name, "size": len(content)}, [content])
 
     async def leave(self) -> None:
         """Close the page's channel."""

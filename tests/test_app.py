@@ -231,7 +231,7 @@ def test_a_message_of_any_size_does_not_reach_the_kernel(server):
         await visitor.open()
         huge = [bytes((10 << 20) + 1)]
         with pytest.raises((ConnectionError, WebSocketClosedError)):
-            await visitor.ask({"name": "a.jpg"}, huge)
+            await visitor.ask({"name": "a.jpg", "size": 1}, huge)
 
     in_own_loop(send())
 

@@ -14,7 +14,7 @@ def show(answer, name, content):
     """What a `DropZone` replies when its page sends a picture."""
     zone, replies = DropZone(answer), []
     zone.send = lambda reply, buffers: replies.append(reply)
-    zone.respond({"nr": 0, "do": "take", "name": name}, [memoryview(content)])
+    zone.respond({"nr": 0, "do": "take", "name": name, "size": len(content)}, [memoryview(content)])
     return replies[0]
 
 

@@ -1,7 +1,6 @@
 // The browser's half of dropzone.py: takes pictures, sends them one after another, draws answers.
 // Everything a visitor or the server says becomes text nodes, never markup.
 
-const MEGABYTES = 10; // of one picture: Jupyter's servers take no message above 10 MiB
 const UNREADABLE = "This file cannot be read in the browser. If it is a folder, choose the pictures in it.";
 
 const percent = (p) => (p > 0 && p < 0.0005 ? "< 0.1%" : `${(100 * p).toFixed(1)}%`);
@@ -15,7 +14,7 @@ class DropZone extends View {
       "if nothing comes, reload the page and send the pictures again.";
     this.cutOff = "This page has lost its server: reload it. In a notebook: run this cell again (Shift-Enter).";
     this.queue = Promise.resolve();
-    const hint = element("p", { id: this.id, class: "wg-quiet" }, `Several at once, up to ${MEGABYTES} MB each.`);
+    const hint = element("p", { id: this.id, class: "wg-quiet" }, `Several at once, up to ${model.get("megabytes")} MB each.`);
     const input = element("input", { type: "file", multiple: true, accept: "image/*", "aria-describedby": this.id });
     this.label = element("label", { class: "dz-zone" },
       element("span", { class: "dz-title" }, "Choose pictures"), "or drop them here", input);
@@ -58,14 +57,11 @@ class DropZone extends View {
   }
 
   async send(file) {
-    const size = file.size / 1e6;
-    if (size > MEGABYTES) {
-      const limit = `the limit is ${MEGABYTES} MB; make it smaller and try again.`;
-      return { sentence: `This file is too large: ${size.toFixed(1)} MB, and ${limit}` };
-    }
-    const content = await file.arrayBuffer().catch(() => null);
+    const { name, size } = file; // of a file that is too large Python hears this only, and says so
+    const part = size > this.model.get("megabytes") * 1e6 ? new Blob() : file;
+    const content = await part.arrayBuffer().catch(() => null);
     if (!content) return { sentence: UNREADABLE };
-    return this.ask({ do: "take", name: file.name }, { buffers: [content] });
+    return this.ask({ do: "take", name, size }, { buffers: [content] });
   }
 
   draw(item, file, { outcome = "waiting", sentence, remarks = [], bars = [] }) {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import traitlets
 from PIL import Image
 
 from utils.app.predictor import Prediction
@@ -15,8 +16,9 @@ from utils.images import ImageError, open_image, opened, remarks
 from utils.widgets.base import Widget, joined
 
 HERE = Path(__file__).parent
+MEGABYTES = 10  # of one picture: Jupyter's servers take no message above 10 MiB
 TOO_LARGE = (
-    "This file is too large: {:.1f} MB, and the limit is 10 MB; make it smaller and try again."
+    "This file is too large: {:.1f} MB, and the limit is {} MB; make it smaller and try again."
 )
 
 
@@ -28,6 +30,7 @@ class DropZone(Widget):
 
     _esm = joined(HERE / "dropzone.js")
     _css = joined(HERE / "dropzone.css")
+    megabytes = traitlets.Int(MEGABYTES).tag(sync=True)
     fault = "The app has a fault, and cannot answer for this picture: tell whoever runs it."
 
     def __init__(self, answer: Callable[[Image.Image], Prediction]) -> None:
@@ -39,12 +42,13 @@ class DropZone(Widget):
         """The page sends pictures, and that is all."""
         return {"take": self._take}
 
-    def _take(self, name: str, buffers: Sequence[memoryview] = ()) -> dict[str, Any]:
-        """The answer to a picture."""
+    def _take(self, name: str, size: int, buffers: Sequence[memoryview] = ()) -> dict[str, Any]:
+        """The answer to a picture; of one that is too large the page sends the size alone."""
         content = b"".join(buffers)
+        megabytes = max(int(size), len(content)) / 1e6
         try:
-            if len(content) > 10_000_000:
-                raise ImageError("oversized", TOO_LARGE.format(len(content) / 1e6))
+            if megabytes > MEGABYTES:
+                raise ImageError("oversized", TOO_LARGE.format(megabytes, MEGABYTES))
             prediction = self._answer(open_image(content))
             with opened(content) as image:
                 notes = [sentence for _, sentence in remarks(image, Path(name).suffix)]
