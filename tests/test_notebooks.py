@@ -113,9 +113,14 @@ def test_a_shifted_run_draws_what_every_seed_plus_1000_draws(tmp_path):
     assert json.loads(drawn.read_text()) == pytest.approx(here["values"], abs=1e-9)
 
 
-def test_threads_wait_passively_in_a_kernel_without_our_settings(tmp_path):
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+IN_HUGE_PAGES = """sum(int(line.split()[1]) // 1024 for line in open("/proc/self/smaps")
+                       if line.startswith("AnonHugePages"))"""
+
+
+def test_a_kernel_without_our_settings_gets_them_from_the_first_cell(tmp_path):
     """As VS Code, `jupyter nbconvert` and Colab start one; OpenMP itself says what it has read."""
-    ours = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME")
+    ours = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "THP_MEM_ALLOC_ENABLE")
     env = {name: value for name, value in os.environ.items() if name not in ours}
     said = tmp_path / "said.txt"
     with said.open("w") as file:
@@ -124,11 +129,18 @@ def test_threads_wait_passively_in_a_kernel_without_our_settings(tmp_path):
             extra_arguments=["--IPKernelApp.capture_fd_output=False"],
         )  # fmt: skip
         first = code_cells(read(chapter("06")))[0].source
-        reply = client.execute_interactive(first, timeout=120, output_hook=lambda message: None)
+        reply = client.execute_interactive(
+            f"{first}\nimport torch\nsixty_four_megabytes = torch.ones(2**24)",
+            timeout=120,
+            output_hook=lambda message: None,
+            user_expressions={"megabytes": IN_HUGE_PAGES},
+        )["content"]
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-    assert reply["content"]["status"] == "ok"
+    assert reply["status"] == "ok"
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in said.read_text()
+    if HUGE_PAGES.exists() and "[never]" not in HUGE_PAGES.read_text():  # else nobody gets any
+        assert int(reply["user_expressions"]["megabytes"]["data"]["text/plain"]) >= 60
 
 
 # -- store -----------------------------------------------------------------------------------------
