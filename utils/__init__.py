@@ -1,16 +1,23 @@
 """What the notebooks of the course share; each module's first line says what it is for."""
 
+import ctypes
 import os
 import warnings
+from contextlib import suppress
 
 # Threads that wait must sleep: with another program on a core (a browser, a second notebook) they
 # would spin in place of the one they wait for. OpenMP reads this once, when PyTorch is loaded, so
 # `utils` is imported first. The second is for the OpenMP of Macs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
-# Linux then gives a tensor its memory in pages of 2 MB and not of 4 KB. Training on a processor
-# asks for so much afresh in every step that a third of it was spent on small pages.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+# What a step of training lets go, the C library of Linux (glibc) returns to the system, which fills
+# each page with zeros before it hands it out again in the next step: a third of the time. Told so,
+# it keeps blocks of up to 32 MB (its own most) and 256 MB of them that nobody needs.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in malloc.h
+with suppress(AttributeError, OSError, TypeError):  # another system, or another C library
+    mallopt = ctypes.CDLL(None).mallopt
+    _ = mallopt(M_MMAP_THRESHOLD, 2**25) and mallopt(M_TRIM_THRESHOLD, 2**28)
 
 # torch warns about its own old compiler, which a library below us still uses at import time.
 # A learner can do nothing about it, and it would be the first thing they read.

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from fastai.data.all import DataLoader, DataLoaders, get_image_files, parent_label
 from fastai.torch_core import apply_init, set_seed, show_images
-from fastai.vision.all import Learner, create_head, error_rate
+from fastai.vision.all import Callback, CancelValidException, Learner, create_head, error_rate
 from fastcore.all import groupby
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor, nn
@@ -129,6 +129,14 @@ def pairs_of_models(table: pd.DataFrame, of: int) -> None:
     place.locator_params(axis="x", integer=True)
 
 
+class Unwatched(Callback):
+    """A training that is not judged after every epoch."""
+
+    def before_validate(self) -> None:
+        """Pass over the validation."""
+        raise CancelValidException
+
+
 class HalfWay:
     """What the layers that `fine_tune` leaves make of pictures: looked at once, used many times."""
 
@@ -179,7 +187,7 @@ class HalfWay:
         layers = nn.Sequential(deepcopy(self.late), head)
         learn = self._learner(layers, pictures, numbers, Random(seed))
         with learn.no_bar(), learn.no_logging():
-            learn.fine_tune(self.how.epochs, self.how.lr)
+            learn.fine_tune(self.how.epochs, self.how.lr, cbs=Unwatched())
             return exam_shares(learn)
 
     @torch.no_grad()
