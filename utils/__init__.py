@@ -13,11 +13,12 @@ os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 # What a step of training lets go, the C library of Linux (glibc) returns to the system, which fills
 # each page with zeros before it hands it out again in the next step: a third of the time. Told so,
-# it keeps blocks of up to 32 MB (its own most) and 256 MB of them that nobody needs.
+# it keeps blocks of up to 64 MB (32 before glibc 2.35), and 256 MB that nobody needs just now.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in malloc.h
 with suppress(AttributeError, OSError, TypeError):  # another system, or another C library
     mallopt = ctypes.CDLL(None).mallopt
-    _ = mallopt(M_MMAP_THRESHOLD, 2**25) and mallopt(M_TRIM_THRESHOLD, 2**28)
+    if mallopt(M_MMAP_THRESHOLD, 2**26) or mallopt(M_MMAP_THRESHOLD, 2**25):
+        mallopt(M_TRIM_THRESHOLD, 2**28)
 
 # torch warns about its own old compiler, which a library below us still uses at import time.
 # A learner can do nothing about it, and it would be the first thing they read.
