@@ -53,21 +53,7 @@ def cut_out(image: Image.Image) -> Image.Image:
     """The picture as RGBA with only an oval of it left; what is transparent is black below."""
     oval = Image.new("L", image.size)
     ImageDraw.Draw(oval).ellipse((0, 0, image.width, image.height), fill=255)
-    picture = Image.composite(image, Image.new("RGB", image.size), oval)
-    picture.putalpha(oval)
-    return picture
-
-
-def palette(image: Image.Image) -> bytes:
-    """255 colours, and the one of the corners, a black that stands for transparent."""
-    picture = cut_out(image).quantize()
-    return encoded(picture, "PNG", transparency=picture.getpixel((0, 0)))
-
-
-def enlarged(image: Image.Image) -> Image.Image:
-    """The picture with 30 megapixels."""
-    scale = (30e6 / (image.width * image.height)) ** 0.5
-    return ImageOps.scale(image, scale, Image.Resampling.BILINEAR)
+    return Image.composite(image.convert("RGBA"), Image.new("RGBA", image.size), oval)
 
 
 LYING = Image.Exif()  # the note of a phone held upright, whose pictures lie on their side
@@ -76,19 +62,19 @@ LYING[ORIENTATION] = 6
 UNTIDY: dict[str, Callable[[Image.Image], bytes]] = {
     "webp_inside.jpg": lambda image: encoded(image, "WEBP"),
     "png_inside.jpg": lambda image: encoded(image, "PNG"),
-    "palette.png": palette,
+    "palette.png": lambda image: encoded(cut_out(image).quantize(), "PNG"),
     "see_through.png": lambda image: encoded(cut_out(image), "PNG"),
     "printing_colours.jpg": lambda image: encoded(image.convert("CMYK"), "JPEG", quality=92),
     "deep_grey.png": lambda image: encoded(
         image.convert("L").convert("I").point(lambda value: value * 256).convert("I;16"), "PNG"
     ),
-    "sideways.jpg": lambda image: encoded(
-        image.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=LYING, quality=92
-    ),
+    "sideways.jpg": lambda image: encoded(image.rotate(90, expand=True), "JPEG", exif=LYING),
     "animated.gif": lambda image: encoded(
         image, "GIF", save_all=True, append_images=[image.rotate(90), image.rotate(180)]
     ),
-    "thirty_megapixels.jpg": lambda image: encoded(enlarged(image), "JPEG", quality=40),
+    "thirty_megapixels.jpg": lambda image: encoded(
+        ImageOps.scale(image, (30e6 / (image.width * image.height)) ** 0.5), "JPEG", quality=40
+    ),
     "cut_off.jpg": lambda image: encoded(image, "JPEG")[: len(encoded(image, "JPEG")) // 2],
     "text.jpg": lambda image: b"A note about a bear, saved under the wrong name.\n",
     "empty.jpg": lambda image: b"",
@@ -124,9 +110,8 @@ class PageHandler(BaseHTTPRequestHandler):
 class PictureServer(ThreadingHTTPServer):
     """A web on this machine alone: pictures of `folder`, which has a folder for each label.
 
-    `urls` has the addresses by label, `untidy` those among them of awkward files: nine pictures
-    are there in an untidy form instead of their own (`UNTIDY`), and three files that are of no
-    use and an address that leads nowhere come on top.
+    `urls` has the addresses by label, `untidy` those among them of awkward files: nine pictures in
+    an untidy form instead of their own, three files of no use, and an address that leads nowhere.
     """
 
     request_queue_size = 64
@@ -192,11 +177,10 @@ class Gathered:
 
 
 def gather(urls: dict[str, Path | Iterable[str]], name: str, again: bool = False) -> Gathered:
-    """Download pictures into `folder/label/`, eight at a time.
+    """Download pictures into `folder/label/`, eight at a time; `CourseError` if none arrives.
 
     `urls` has for each label a list of addresses or a text file of them. The folder lies in
     `course_cache()` and belongs to exactly these: they are not downloaded twice, unless `again`.
-    Raises `CourseError` when not a single address answers.
     """
     rows: list[tuple[str, str, str]] = []
     for label, source in urls.items():
@@ -384,15 +368,14 @@ def printed_by(action: Callable[[], object], folder: Path, called: str) -> str:
 
 
 def read_and_meant(files: list[Path]) -> None:
-    """Each file as fastai reads it, above what it is meant to look like."""
+    """Each file as fastai reads it, above what it is meant to look like, on grey."""
     readers: list[Callable] = [PILImage.create, open_image]
     show = [reader(file).to_thumb(110) for reader in readers for file in files]
     titles = [file.stem.replace("_", "\n") for file in files] + [""] * len(files)
-    show_images(show, nrows=2, titles=titles, figsize=(9, 2.9))
-    plt.setp([axis.title for axis in plt.gcf().axes], size=8)
-    framed()
+    with plt.rc_context({"axes.titlesize": 8}):
+        show_images(show, nrows=2, titles=titles, figsize=(9, 2.9), facecolor="0.9")
     for axis, label in zip(plt.gcf().axes[:: len(files)], ("fastai\nreads", "meant"), strict=True):
-        axis.set_ylabel(label, rotation=0, ha="right", va="center")
+        axis.annotate(label, (-0.1, 0.5), xycoords="axes fraction", ha="right", va="center")
 
 
 def rows_of_pictures(rows: dict[str, list[Path]]) -> None:
@@ -403,16 +386,8 @@ def rows_of_pictures(rows: dict[str, list[Path]]) -> None:
 
 
 def titled(pictures: dict[str, Image.Image | torch.Tensor], height: float = 1.9) -> None:
-    """The pictures in a row, each with its name above it and a frame that shows where it ends."""
-    show_images(pictures.values(), titles=list(pictures), figsize=(9, height))
-    framed()
-
-
-def framed() -> None:
-    """A frame around each picture of the figure, which shows where it ends."""
-    for axis in plt.gcf().axes:
-        axis.set(xticks=[], yticks=[])
-        axis.set_axis_on()
+    """The pictures in a row, each with its name above it, on grey that shows where it ends."""
+    show_images(pictures.values(), titles=list(pictures), figsize=(9, height), facecolor="0.9")
 
 
 def seen_by(body: nn.Module, files: Iterable, way: Callable, change: Callable = noop) -> Tensor:
@@ -427,10 +402,7 @@ def seen_by(body: nn.Module, files: Iterable, way: Callable, change: Callable = 
 
 
 class Heads:
-    """Heads of one layer each, trained at the same time.
-
-    By `seed` each sets a fifth of the pictures `aside` (a row a head) and has its first numbers.
-    """
+    """Heads of one layer, trained at the same time; each sets a fifth `aside` (a row a head)."""
 
     def __init__(self, variants: list[Tensor], labels: Tensor, n: int = 20, seed: int = 1) -> None:
         """Train; in each of the 40 steps one of a picture's variants is drawn by lot."""
