@@ -11,18 +11,18 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
-from fastai.torch_core import default_device, show_images
-from fastai.vision.all import Learner, create_body, get_image_files
+from fastai.vision.all import L, Learner, Resize, create_body, get_image_files, show_images
 from matplotlib.colors import to_rgba_array
 from matplotlib.patches import Patch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from utils.data import dataset, dataset_or_sample, resolve_source
+from utils.lessons.ch02 import seen_by
 from utils.models import efficientnet_lite0
 
 CUT = -9  # what is left of the body ends at an eighth of the picture's size, with 40 channels
+BODY = cache(lambda: create_body(efficientnet_lite0()))  # pretrained, made once
 COLOURS = to_rgba_array(["#D55E00", "#0072B2", "#F0E442", "#CC79A7", "#D9D9D9", "#009E73",
                          "#56B4E9", "#000000", "#8C8C8C"])  # fmt: skip
 KINDS = ["Cat", "Dog", "Bear"]
@@ -77,18 +77,9 @@ def close_up(picture: Path, region: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8)).crop(box)
 
 
-@cache
-def _whole_body() -> nn.Sequential:
-    layers = create_body(efficientnet_lite0()), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    return nn.Sequential(*layers).eval().to(default_device()).to(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def features(pictures: Iterable[Image.Image], size: int = 128) -> np.ndarray:
+def features(pictures: Iterable[Image.Image]) -> np.ndarray:
     """What the pretrained body gives for pictures of any size: 1,280 numbers for each."""
-    small = np.stack([np.array(picture.resize((size, size))) for picture in pictures])
-    batches = (torch.from_numpy(small).permute(0, 3, 1, 2) / 127.5 - 1).split(32)
-    return torch.cat([_whole_body()(b.to(default_device())).cpu() for b in batches]).numpy()
+    return seen_by(BODY(), pictures, Resize(128, "squish")).numpy()
 
 
 def everybody_and_every_film(learn: Learner, path: Path) -> pd.DataFrame:
@@ -145,8 +136,7 @@ def noses_found(files: Sequence[Path], heat: Tensor, true: Tensor, ours: Tensor)
 def labels_below(files: Sequence[Path], due: Iterable[str], given: Iterable[str]) -> None:
     """Pictures, each with the labels that are due and those that the model gave."""
     titles = [f"due: {right}\ngiven: {ours}" for right, ours in zip(due, given, strict=True)]
-    pictures = [Image.open(file) for file in files]
-    show_images(pictures, titles=titles, figsize=(8, 2.3), layout="constrained")
+    show_images(L(files).map(Image.open), titles=titles, figsize=(8, 2.3), layout="constrained")
     plt.setp([place.title for place in plt.gcf().axes], size=7)
 
 

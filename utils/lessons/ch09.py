@@ -1,7 +1,6 @@
 """Chapter 09: what its curves look like, four faulty trainings, and how long a step takes."""
 
 from collections.abc import Callable, Sequence
-from timeit import repeat
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +8,8 @@ import pandas as pd
 import torch
 from fastai.basics import Learner, Recorder
 from matplotlib.axes import Axes
-from torch import nn
+
+from utils.lessons.ch02 import timed
 
 BLUE, RED, GREY = "#0072B2", "#D55E00", "#999999"
 
@@ -28,14 +28,9 @@ def rate_and_momentum(recorder: Recorder) -> None:
         axes.set(title=name, xlabel="mini-batch", ylabel="")
 
 
-def losses_of(recorder: Recorder) -> np.ndarray:
-    """The training loss after every mini-batch, smoothed as the recorder does."""
-    return np.array([float(loss) for loss in recorder.losses])
-
-
 def one_cycle_and_constant(cycle: Recorder, constant: Recorder) -> None:
-    """The training losses of both, and a line where one cycle's rate is highest."""
-    curves = pd.DataFrame({"constant rate": losses_of(constant), "one cycle": losses_of(cycle)})
+    """The training losses of both, smoothed, and a line where one cycle's rate is highest."""
+    curves = pd.DataFrame({"constant rate": constant.losses, "one cycle": cycle.losses}).map(float)
     axes = curves.plot(style=[":", "-"], color=[RED, BLUE], figsize=(6, 2.8))
     axes.axvline(np.argmax(cycle.lrs), color=GREY, lw=1, label="highest rate of one cycle")
     axes.set(xlabel="mini-batch", ylabel="training loss")
@@ -45,12 +40,10 @@ def one_cycle_and_constant(cycle: Recorder, constant: Recorder) -> None:
 @torch.no_grad()
 def at_rest(learn: Learner) -> list[float]:
     """Training and validation loss, measured in the same way: on everything, in eval mode."""
-    model, device = learn.model.eval(), learn.dls.device
-    found = []
-    for dl in learn.dls:
-        x, y = (torch.stack(part).to(device) for part in zip(*dl.dataset, strict=True))
-        found.append(nn.functional.cross_entropy(model.to(device)(x), y).item())
-    return found
+    device = learn.dls.device
+    model = learn.model.to(device).eval()
+    sets = (map(torch.stack, zip(*dl.dataset, strict=True)) for dl in learn.dls)
+    return [learn.loss_func(model(x.to(device)), y.to(device)).item() for x, y in sets]
 
 
 def watched(learn: Learner, epochs: int, lr: float, moments: int = 12) -> pd.DataFrame:
@@ -101,17 +94,12 @@ def four_curves(curves: dict[str, pd.DataFrame]) -> None:
     for axes, (letter, curve) in zip(places.flat, curves.items(), strict=True):
         losses_at_rest(curve, axes)
         axes.legend().set_visible(letter == "B")
-        ends = {"xticks": [0, len(curve) - 1], "xticklabels": ["beginning", "end"]}
-        axes.set(title=letter, xlabel="", **ends)
+        axes.set(title=letter, xlabel="")
+        axes.set_xticks([0, len(curve) - 1], ["beginning", "end"])
 
 
 def seconds_a_step(learn: Learner, times: int = 3) -> float:
     """The quickest of so many steps on one mini-batch: other programs only make it slower."""
     x, y = learn.dls.one_batch()
     model = learn.model.to(x.device).train()
-
-    def step() -> None:
-        learn.loss_func(model(x), y).backward()
-        float(next(p.grad for p in model.parameters() if p.grad is not None).sum())  # waits for it
-
-    return min(repeat(step, number=1, repeat=times))
+    return timed(lambda: learn.loss_func(model(x), y).backward(), times)[1]
