@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from fastai.torch_core import default_device, show_images
-from fastai.vision.all import Learner, PILImage, TfmdDL, hook_outputs
+from fastai.vision.all import Learner, PILImage, TfmdDL, default_device, hook_outputs, show_images
 from PIL import Image
 from scipy.stats import binomtest
 from torch import Tensor, nn
@@ -45,10 +44,7 @@ def share_with_interval(wrong: int, of: int) -> dict[str, object]:
 def errors_on(
     learn: Learner, sets: dict[str, Sequence[Path]], measured: dict[str, tuple[int, int]]
 ) -> pd.DataFrame:
-    """How many pictures of each of `sets` the model gets wrong, after what was `measured` before.
-
-    The labels are read off the files' names, as in training.
-    """
+    """Mistakes on each of `sets`, told by the files' names, after those `measured` before."""
     rows = {name: share_with_interval(*counts) for name, counts in measured.items()}
     for name, files in sets.items():
         if files:

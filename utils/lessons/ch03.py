@@ -102,11 +102,9 @@ def wall(
     rows, side = -(-len(pictures) // columns), min(9 / columns, 1.5)
     size = (side * columns, (side + 0.22) * rows + 0.1)
     titles = [f"{n}  {word}" for n, word in enumerate(list(words) or [""] * len(pictures))]
-    show_images(pictures, rows, columns, titles, figsize=size, dpi=72)
-    for place in plt.gcf().axes:
-        place.set_title(place.get_title(), fontsize=8, pad=2)
-        place.set_axis_off()
-    plt.suptitle(row, fontsize=9)
+    with plt.rc_context({"axes.titlesize": 8, "axes.titlepad": 2, "figure.titlesize": 9}):
+        show_images(pictures, rows, columns, titles, figsize=size, dpi=72, suptitle=row)
+    plt.setp(plt.gcf().axes[len(pictures) :], visible=False)
     plt.tight_layout(pad=0.3)
 
 
@@ -159,21 +157,18 @@ class HalfWay:
         seen = [(body(x).as_subclass(Tensor).cpu(), y.as_subclass(Tensor).cpu()) for x, y in dl]
         return [row for x, _ in seen for row in x], [row for _, y in seen for row in y]
 
-    def _learner(
-        self, layers: nn.Sequential, pictures: Iterable, labels: Iterable, order: Random
-    ) -> Learner:
-        bs, loss = self.how.bs, self.learn.loss_func
-        pairs, exam = list(zip(pictures, labels, strict=True)), list(zip(*self.exam, strict=True))
-        train = DataLoader(pairs, bs=bs, shuffle=True, drop_last=True)
+    def _learner(self, layers: nn.Sequential, pairs: Iterable, order: Random) -> Learner:
+        bs, exam = self.how.bs, list(zip(*self.exam, strict=True))
+        train = DataLoader(list(pairs), bs=bs, shuffle=True, drop_last=True)
         train.rng = order  # so that a training from half way takes the pictures in the same order
         dls = DataLoaders(train, DataLoader(exam, bs=4 * bs), device=self.learn.dls.device)
-        return Learner(dls, layers, loss, splitter=late_split, metrics=error_rate)
+        return Learner(dls, layers, self.learn.loss_func, splitter=late_split, metrics=error_rate)
 
     def rest(self) -> Learner:
         """A learner of the other layers. They are those of the whole learner, which learns too."""
         body, head = self.learn.model
-        layers, order = nn.Sequential(body[GENERAL:], head), self.learn.dls.train.rng
-        return self._learner(layers, self.pictures.values(), self.labels, order)
+        pairs = zip(self.pictures.values(), self.labels, strict=True)
+        return self._learner(nn.Sequential(body[GENERAL:], head), pairs, self.learn.dls.train.rng)
 
     def shares_after_training(self, fate: Mapping[str, str | None], seed: int) -> np.ndarray:
         """Train from the beginning with the labels of `fates`; see `exam_shares`."""
@@ -182,10 +177,8 @@ class HalfWay:
         classes = self.learn.dls.vocab
         head = create_head(self.late[-2].out_channels, len(classes))
         apply_init(head, nn.init.kaiming_normal_)
-        numbers = torch.tensor([classes.o2i[label] for label in labels.values()])
-        pictures = [self.pictures[file] for file in labels]
-        layers = nn.Sequential(deepcopy(self.late), head)
-        learn = self._learner(layers, pictures, numbers, Random(seed))
+        pairs = [(self.pictures[file], classes.o2i[label]) for file, label in labels.items()]
+        learn = self._learner(nn.Sequential(deepcopy(self.late), head), pairs, Random(seed))
         with learn.no_bar(), learn.no_logging():
             learn.fine_tune(self.how.epochs, self.how.lr, cbs=Unwatched())
             return exam_shares(learn)

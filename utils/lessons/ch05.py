@@ -7,8 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from fastai.torch_core import show_images
-from fastai.vision.core import PILImage
+from fastai.vision.all import PILImage, show_images
 from matplotlib.axes import Axes
 from PIL import Image
 from scipy.stats import binom, binomtest
@@ -52,10 +51,9 @@ def gallery(files: Sequence[Path | Image.Image], words: Sequence[str]) -> None:
     """Pictures in rows of four, each with its words over it."""
     pictures = [open_image(file) if isinstance(file, Path) else file for file in files]
     rows, small = -(-len(files) // 4), [picture.resize((128, 128)) for picture in pictures]
-    show_images(small, rows, 4, words, figsize=(7, 2.1 * rows), layout="constrained")
-    for place in plt.gcf().axes:
-        place.title.set_fontsize(8)
-        place.set_axis_off()
+    with plt.rc_context({"axes.titlesize": 8}):
+        show_images(small, rows, 4, words, figsize=(7, 2.1 * rows), layout="constrained")
+    plt.setp(plt.gcf().axes[len(files) :], visible=False)
 
 
 def curves(table: pd.DataFrame, across: str, up: str, level: float | None = None) -> None:
@@ -99,5 +97,4 @@ def rollout(sites: Sequence[int], really: float, checked: int = 30) -> pd.DataFr
     found = rng.binomial(checked, really, (1000, len(sites))).cumsum(1)
     running = np.minimum.accumulate(binom.sf(found - 1, checked * days, 0.02) >= 0.001, axis=1)
     wrong = rng.binomial(10 * np.array(sites), really, running.shape) * running
-    shown = {"running": running.mean(0), "acted on": wrong.cumsum(1).mean(0)}
-    return pd.DataFrame(shown, index=days)
+    return pd.DataFrame({"running": running.mean(0), "acted on": wrong.cumsum(1).mean(0)}, days)

@@ -165,9 +165,7 @@ def lab_losses(name: str) -> list[float]:
 class Verdict(str):
     """`solved: ` or `not yet: `, and a sentence on why or why not."""
 
-    def __repr__(self) -> str:
-        """As it is, without quotes."""
-        return str(self)
+    __repr__ = str.__str__  # as it is, without quotes
 
     def _repr_html_(self) -> str:
         verdict, colon, sentence = escape(self).partition(":")
@@ -237,16 +235,15 @@ def small_world() -> tuple[SimpleNamespace, nn.Module]:
 
 def reference(epochs: int = EPOCHS, zero: bool = True, also_valid: bool = False) -> tuple:
     """The parameters that plain SGD reaches there, and its history; or with a mistake."""
-    (dls, model), history = small_world(), []
+    (dls, net), history = small_world(), []
     for _ in range(epochs):
         batches = dls.train + dls.valid * also_valid
-        losses = descend(
-            lambda x, y: mnist_loss(model.train()(x), y), model.parameters(), batches, RATE, zero
-        )
+        net.train()
+        losses = descend(lambda x, y: mnist_loss(net(x), y), net.parameters(), batches, RATE, zero)
         with torch.no_grad():
-            rows = [[f(model.eval()(x), y) for f in (mnist_loss, F.l1_loss)] for x, y in dls.valid]
+            rows = [[f(net.eval()(x), y) for f in (mnist_loss, F.l1_loss)] for x, y in dls.valid]
         history.append([np.mean(losses), *np.mean(rows, axis=0)])
-    return joined(model.parameters()), torch.tensor(np.array(history))
+    return joined(net.parameters()), torch.tensor(np.array(history))
 
 
 @judged

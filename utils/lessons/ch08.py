@@ -1,6 +1,5 @@
 """Chapter 08: texts with labels, a transformer that comes as a package, and what it looks at."""
 
-import io
 import os
 from collections.abc import Callable
 from copy import deepcopy
@@ -16,6 +15,7 @@ import pandas as pd
 import torch
 from fastai.torch_core import default_device
 from fastprogress import progress_bar
+from safetensors.numpy import load_file, save
 
 from utils.common import CourseError, write_whole
 from utils.data import DataError, dataset
@@ -85,16 +85,15 @@ def computed_once(vectors: Callable, texts: pd.Series, batch: int = 16) -> np.nd
     code = vectors.__code__
     versions = [version(name) for name in ("transformers", "tokenizers", "torch")]
     what = (list(texts), WEIGHTS, versions, code.co_code, code.co_consts, code.co_names)
-    file = course_cache() / "texts" / f"{sha256(repr(what).encode()).hexdigest()[:24]}.npy"
+    file = course_cache() / "texts" / f"{sha256(repr(what).encode()).hexdigest()[:24]}.safetensors"
     if not file.exists():
         order = np.argsort(texts.str.len().to_numpy(), kind="stable")
         parts = [order[i : i + batch] for i in range(0, len(order), batch)]
         found = [np.asarray(vectors(list(texts.iloc[part]))) for part in progress_bar(parts)]
-        kept = io.BytesIO()
-        np.save(kept, np.concatenate(found)[np.argsort(order)])
         file.parent.mkdir(exist_ok=True)
-        write_whole(file, kept.getvalue())  # which two kernels may do at once
-    return np.load(file, allow_pickle=False)
+        in_order = np.concatenate(found)[np.argsort(order)]
+        write_whole(file, save({"vectors": in_order}))  # which two kernels may do at once
+    return load_file(file)["vectors"]
 
 
 def copy_on_cpu(model: Any) -> Any:

@@ -44,14 +44,13 @@ def exponent_slider(five_years: Callable[[float], tuple[pd.Series, np.ndarray]])
 
 def line_up(worlds: Sequence[tuple[np.ndarray, np.ndarray]], slope: Callable) -> None:
     """Scatter plots, numbered, each with its line."""
-    figure = plt.figure(figsize=(7, 3.6), layout="constrained")
-    axes = figure.subplots(2, 4, sharex=True, sharey=True)
+    fig, axes = plt.subplots(2, 4, figsize=(7, 3.6), sharex=True, sharey=True, layout="constrained")
     for number, (ax, (x, y)) in enumerate(zip(axes.flat, worlds, strict=True), 1):
         ax.scatter(x, y, s=4, color=BLUE)
         ax.axline((x.mean(), y.mean()), slope=slope(x, y), color=ORANGE)
         ax.set_title(f"{number}", fontsize=9)
-    figure.supxlabel("mean temperature (degrees)", fontsize=9)
-    figure.supylabel("transmission", fontsize=9)
+    fig.supxlabel("mean temperature (degrees)", fontsize=9)
+    fig.supylabel("transmission", fontsize=9)
 
 
 def slopes_of_chance(by_chance: np.ndarray, claim: float) -> None:
