@@ -127,12 +127,9 @@ def pairs_of_models(table: pd.DataFrame, of: int) -> None:
     place.locator_params(axis="x", integer=True)
 
 
-class Unwatched(Callback):
-    """A training that is not judged after every epoch."""
-
-    def before_validate(self) -> None:
-        """Pass over the validation."""
-        raise CancelValidException
+def unjudged(_: Callback) -> None:
+    """Pass over the validation after every epoch: a training may be judged at its end alone."""
+    raise CancelValidException
 
 
 class HalfWay:
@@ -180,7 +177,7 @@ class HalfWay:
         pairs = [(self.pictures[file], classes.o2i[label]) for file, label in labels.items()]
         learn = self._learner(nn.Sequential(deepcopy(self.late), head), pairs, Random(seed))
         with learn.no_bar(), learn.no_logging():
-            learn.fine_tune(self.how.epochs, self.how.lr, cbs=Unwatched())
+            learn.fine_tune(self.how.epochs, self.how.lr, cbs=Callback(before_validate=unjudged))
             return exam_shares(learn)
 
     @torch.no_grad()
