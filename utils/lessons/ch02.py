@@ -62,7 +62,9 @@ LYING[ORIENTATION] = 6
 UNTIDY: dict[str, Callable[[Image.Image], bytes]] = {
     "webp_inside.jpg": lambda image: encoded(image, "WEBP"),
     "png_inside.jpg": lambda image: encoded(image, "PNG"),
-    "palette.png": lambda image: encoded(cut_out(image).quantize(), "PNG"),
+    "palette.png": lambda image: encoded(  # 255 colours, and transparent as the corner is
+        (colours := cut_out(image).quantize()), "PNG", transparency=colours.getpixel((0, 0))
+    ),
     "see_through.png": lambda image: encoded(cut_out(image), "PNG"),
     "printing_colours.jpg": lambda image: encoded(image.convert("CMYK"), "JPEG", quality=92),
     "deep_grey.png": lambda image: encoded(

@@ -79,7 +79,8 @@ def close_up(picture: Path, region: np.ndarray) -> Image.Image:
 
 def features(pictures: Iterable[Image.Image]) -> np.ndarray:
     """What the pretrained body gives for pictures of any size: 1,280 numbers for each."""
-    return seen_by(BODY(), pictures, Resize(128, "squish")).numpy()
+    way = Resize(128, "squish", resamples=(Image.Resampling.BICUBIC, 0))
+    return seen_by(BODY(), pictures, way).numpy()
 
 
 def everybody_and_every_film(learn: Learner, path: Path) -> pd.DataFrame:
