@@ -128,12 +128,12 @@ for _ in range(5):
 
 def test_a_kernel_without_our_settings_gets_them_from_the_first_cell(tmp_path):
     """As VS Code, `jupyter nbconvert` and Colab start one; OpenMP itself says what it has read."""
-    ours = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME")
+    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
     env = {name: value for name, value in os.environ.items() if name not in ours}
     said = tmp_path / "said.txt"
     with said.open("w") as file:
         manager, client = start_new_kernel(
-            env=env | {"OMP_DISPLAY_ENV": "TRUE"}, cwd=str(tmp_path), stderr=file,
+            env=env | {"OMP_DISPLAY_ENV": "VERBOSE"}, cwd=str(tmp_path), stderr=file,
             extra_arguments=["--IPKernelApp.capture_fd_output=False"],
         )  # fmt: skip
         first = code_cells(read(chapter("06")))[0].source
@@ -147,6 +147,7 @@ def test_a_kernel_without_our_settings_gets_them_from_the_first_cell(tmp_path):
         manager.shutdown_kernel(now=True)
     assert reply["status"] == "ok"
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in said.read_text()
+    assert "GOMP_SPINCOUNT = '1000'" in said.read_text()
     if platform.libc_ver()[0] == "glibc":  # 10,000, and 60,000 where it gives all back
         assert int(reply["user_expressions"]["faults"]["data"]["text/plain"]) < 30_000
 
