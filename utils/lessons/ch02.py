@@ -374,8 +374,8 @@ def read_and_meant(files: list[Path]) -> None:
     readers: list[Callable] = [PILImage.create, open_image]
     show = [reader(file).to_thumb(110) for reader in readers for file in files]
     titles = [file.stem.replace("_", "\n") for file in files] + [""] * len(files)
-    with plt.rc_context({"axes.titlesize": 8}):
-        show_images(show, nrows=2, titles=titles, figsize=(9, 2.9), facecolor="0.9")
+    show_images(show, nrows=2, titles=titles, figsize=(9, 2.9), facecolor="0.9")
+    plt.setp([axis.title for axis in plt.gcf().axes], size=8)
     for axis, label in zip(plt.gcf().axes[:: len(files)], ("fastai\nreads", "meant"), strict=True):
         axis.annotate(label, (-0.1, 0.5), xycoords="axes fraction", ha="right", va="center")
 

@@ -102,8 +102,10 @@ def wall(
     rows, side = -(-len(pictures) // columns), min(9 / columns, 1.5)
     size = (side * columns, (side + 0.22) * rows + 0.1)
     titles = [f"{n}  {word}" for n, word in enumerate(list(words) or [""] * len(pictures))]
-    with plt.rc_context({"axes.titlesize": 8, "axes.titlepad": 2, "figure.titlesize": 9}):
-        show_images(pictures, rows, columns, titles, figsize=size, dpi=72, suptitle=row)
+    show_images(pictures, rows, columns, titles, figsize=size, dpi=72)
+    for place in plt.gcf().axes:
+        place.set_title(place.get_title(), fontsize=8, pad=2)
+    plt.suptitle(row, fontsize=9)
     plt.setp(plt.gcf().axes[len(pictures) :], visible=False)
     plt.tight_layout(pad=0.3)
 

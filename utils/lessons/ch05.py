@@ -51,8 +51,8 @@ def gallery(files: Sequence[Path | Image.Image], words: Sequence[str]) -> None:
     """Pictures in rows of four, each with its words over it."""
     pictures = [open_image(file) if isinstance(file, Path) else file for file in files]
     rows, small = -(-len(files) // 4), [picture.resize((128, 128)) for picture in pictures]
-    with plt.rc_context({"axes.titlesize": 8}):
-        show_images(small, rows, 4, words, figsize=(7, 2.1 * rows), layout="constrained")
+    show_images(small, rows, 4, words, figsize=(7, 2.1 * rows), layout="constrained")
+    plt.setp([place.title for place in plt.gcf().axes], size=8)
     plt.setp(plt.gcf().axes[len(files) :], visible=False)
 
 

@@ -136,9 +136,8 @@ def run_python(*args: str | Path, **environment: str) -> str:
     command = [sys.executable, "-W", "ignore", *map(str, args)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
-        # torchrun draws rules around what it says
-        lines = [line for line in done.stderr.splitlines() if line.strip("=- ")]
-        last = lines[-1] if lines else "it said nothing"
+        lines = reversed(done.stderr.splitlines())  # among which torchrun draws rules
+        last = next((line for line in lines if line.strip("=- ")), "it said nothing")
         raise CourseError(f"The process ended with {done.returncode}: {last}")
     return done.stdout
 
