@@ -1,9 +1,9 @@
 """The app as `course app export` writes it, with an environment of its own, made once."""
 
 import os
+import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 import venv
 from functools import cache
@@ -35,8 +35,8 @@ def install(name: str, environment: Path) -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.name == "bin":  # its first line says which Python runs it
-            text = source.read_bytes().replace(sys.prefix.encode(), str(environment).encode())
-            target.write_bytes(text)
+            own = f"#!{environment}/bin/python".encode()
+            target.write_bytes(re.sub(rb"\A#!.*python.*", own, source.read_bytes()))
             target.chmod(0o755)
         else:
             try:
