@@ -56,7 +56,8 @@ oldest: .venv/installed  ## the tests with the oldest libraries that pyproject.t
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --clear .venv-oldest
 	$(BIN)/uv pip install --quiet --python .venv-oldest --resolution lowest-direct --editable .
-	.venv-oldest/bin/python -m pytest -n 2 --deselect tests/test_environment.py $(or $(ARGS),tests --ignore tests/browser)
+	@# left out: what compares with the pinned versions, which are not there
+	.venv-oldest/bin/python -m pytest -n 2 --deselect tests/test_environment.py -k 'not installed_fresh and not its_requirements' $(or $(ARGS),tests --ignore tests/browser)
 
 update-cases: .venv/installed  ## what becomes of a learner's changes and the course's, case by case
 	$(BIN)/python -m pytest -n 0 -v tests/test_update.py
