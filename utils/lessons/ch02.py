@@ -22,13 +22,14 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.torch_core import show_images, to_np
-from fastai.vision.all import L, PILImage, ToTensor, default_device, get_image_files, parent_label
+from fastai.vision.all import L, PILImage, get_image_files, parent_label
 from fastcore.all import groupby, noop, parallel, urljson, urlread
 from PIL import Image, ImageDraw, ImageOps
 from scipy.stats import binomtest
-from torch import Tensor, nn
+from torch import Tensor
 
 from utils.common import AS_UTF8, CourseError, listed, made_whole
+from utils.device import timed
 from utils.images import ORIENTATION, SUFFIXES, check_images, open_image
 from utils.paths import NOTEBOOKS, course_cache, file_lock
 
@@ -56,15 +57,19 @@ def cut_out(image: Image.Image) -> Image.Image:
     return Image.composite(image.convert("RGBA"), Image.new("RGBA", image.size), oval)
 
 
+def palette(image: Image.Image) -> bytes:
+    """255 colours, and the one of the corners, a black that stands for transparent."""
+    picture = cut_out(image).quantize()
+    return encoded(picture, "PNG", transparency=picture.getpixel((0, 0)))
+
+
 LYING = Image.Exif()  # the note of a phone held upright, whose pictures lie on their side
 LYING[ORIENTATION] = 6
 # What the web is like: file name → what a well-behaved picture becomes.
 UNTIDY: dict[str, Callable[[Image.Image], bytes]] = {
     "webp_inside.jpg": lambda image: encoded(image, "WEBP"),
     "png_inside.jpg": lambda image: encoded(image, "PNG"),
-    "palette.png": lambda image: encoded(  # 255 colours, and transparent as the corner is
-        (colours := cut_out(image).quantize()), "PNG", transparency=colours.getpixel((0, 0))
-    ),
+    "palette.png": palette,
     "see_through.png": lambda image: encoded(cut_out(image), "PNG"),
     "printing_colours.jpg": lambda image: encoded(image.convert("CMYK"), "JPEG", quality=92),
     "deep_grey.png": lambda image: encoded(
@@ -346,18 +351,6 @@ class Steps:
         return pd.DataFrame(self.rows).set_index("step").round({"ms": 2})
 
 
-def timed(action: Callable[[], object], times: int = 15) -> tuple[object, float]:
-    """What `action()` answers, and the seconds of its quickest call: others were disturbed."""
-    seconds = []
-    for _ in range(times):
-        began = time.perf_counter()
-        result = action()
-        if torch.cuda.is_initialized():  # a card works on after the call has come back
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return result, min(seconds)
-
-
 def printed_by(action: Callable[[], object], folder: Path, called: str) -> str:
     """What `action()` prints, and the error it ends in, if any, with `folder` by another name."""
     printed = io.StringIO()
@@ -390,17 +383,6 @@ def rows_of_pictures(rows: dict[str, list[Path]]) -> None:
 def titled(pictures: dict[str, Image.Image | torch.Tensor], height: float = 1.9) -> None:
     """The pictures in a row, each with its name above it, on grey that shows where it ends."""
     show_images(pictures.values(), titles=list(pictures), figsize=(9, height), facecolor="0.9")
-
-
-def seen_by(body: nn.Module, files: Iterable, way: Callable, change: Callable = noop) -> Tensor:
-    """What a frozen body makes of each picture, resized one way and then changed: 1,280 numbers."""
-    to_numbers, device = ToTensor(), default_device()
-    pictures = [to_numbers(way(PILImage.create(file), split_idx=1)) for file in files]
-    batches = torch.stack(pictures).as_subclass(Tensor).split(8)
-    body = body.eval().to(device).to(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        outs = [body(2 * change(batch.to(device) / 255) - 1) for batch in batches]
-    return torch.cat([out.mean((2, 3)).cpu() for out in outs]).clone()
 
 
 class Heads:

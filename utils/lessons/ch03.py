@@ -105,8 +105,8 @@ def wall(
     show_images(pictures, rows, columns, titles, figsize=size, dpi=72)
     for place in plt.gcf().axes:
         place.set_title(place.get_title(), fontsize=8, pad=2)
+        place.set_axis_off()
     plt.suptitle(row, fontsize=9)
-    plt.setp(plt.gcf().axes[len(pictures) :], visible=False)
     plt.tight_layout(pad=0.3)
 
 

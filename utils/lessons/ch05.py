@@ -52,8 +52,9 @@ def gallery(files: Sequence[Path | Image.Image], words: Sequence[str]) -> None:
     pictures = [open_image(file) if isinstance(file, Path) else file for file in files]
     rows, small = -(-len(files) // 4), [picture.resize((128, 128)) for picture in pictures]
     show_images(small, rows, 4, words, figsize=(7, 2.1 * rows), layout="constrained")
-    plt.setp([place.title for place in plt.gcf().axes], size=8)
-    plt.setp(plt.gcf().axes[len(files) :], visible=False)
+    for place in plt.gcf().axes:
+        place.title.set_fontsize(8)
+        place.set_axis_off()
 
 
 def curves(table: pd.DataFrame, across: str, up: str, level: float | None = None) -> None:

@@ -9,7 +9,7 @@ import torch
 from fastai.basics import Learner, Recorder
 from matplotlib.axes import Axes
 
-from utils.lessons.ch02 import timed
+from utils.device import timed
 
 BLUE, RED, GREY = "#0072B2", "#D55E00", "#999999"
 

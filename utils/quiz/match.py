@@ -243,10 +243,11 @@ def parse(source: object) -> Pattern:
             acted = False
     if not sorts[""]:
         raise ValueError(f"'{source}' names no word to look for; write at least one")
-    if sorts["?"] and not source.startswith("="):
+    whole = source.startswith("=")
+    if sorts["?"] and not whole:
         raise ValueError(f"'{source}' has a '?', which says nothing unless the pattern begins '='")
     needed, banned, optional = map(tuple, sorts.values())
-    return Pattern(source, needed, banned, optional, whole=source.startswith("="))
+    return Pattern(source, needed, banned, optional, whole)
 
 
 def _phrase(text: str, source: str) -> tuple[str, ...]:
