@@ -81,9 +81,13 @@ def learn(monkeypatch):
 
     monkeypatch.setattr(ranking, "predict", predict)
 
-    def features(jpegs):  # the first two black bears look like the last pictures, the teddies
+    def features(jpegs):
+        """The first two black bears look like teddies (the last pictures), and more so than these.
+
+        As much so would be a tie, which the folds decide.
+        """
         looks = np.zeros((len(jpegs), 2))
-        looks[:2] = looks[-12:] = 1
+        looks[:2], looks[-12:] = 2, 1
         return looks
 
     monkeypatch.setattr(ranking, "features", features)

@@ -6,9 +6,10 @@ import re
 import pytest
 import yaml
 
+from utils.common import CourseError
 from utils.paths import NOTEBOOKS
 from utils.quiz import load_bank
-from utils.quiz.bank import QUESTIONS, BankError
+from utils.quiz.match import QUESTIONS
 
 GOOD = {
     "id": "intro-01",
@@ -37,7 +38,7 @@ def load(folder, *questions):
 
 
 def problems(folder, *questions):
-    with pytest.raises(BankError) as caught:
+    with pytest.raises(CourseError) as caught:
         load(folder, *questions)
     return str(caught.value)
 
@@ -134,7 +135,7 @@ def test_problems_are_listed_together(tmp_path):
 
 def test_file_that_is_not_yaml(tmp_path):
     (tmp_path / "mine.yaml").write_text("- id: [", encoding="utf-8")
-    with pytest.raises(BankError, match=r'mine.yaml", line 2'):
+    with pytest.raises(CourseError, match=r'mine.yaml", line 2'):
         load_bank(tmp_path)
 
 

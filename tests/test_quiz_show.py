@@ -41,7 +41,7 @@ def test_texts_of_the_bank(text, html):
 
 def test_what_is_typed_is_shown_escaped_with_its_marks():
     question = asked()
-    feedback = Feedback("right", 1.0, "Right.", [(0, 7, 'it "is"'), (3, 9, 'it "is"')])
+    feedback = Feedback("right", 1.0, "", [(0, 7, 'it "is"'), (3, 9, 'it "is"')])
     page = show.verdict(question, HOSTILE, feedback)
     assert '<mark title="it &quot;is&quot;">&lt;script</mark>' in page
     assert '<mark title="it &quot;is&quot;">&gt;a</mark>' in page  # a letter is marked once
@@ -58,14 +58,7 @@ def test_verdicts_of_other_kinds():
     page = show.verdict(code, "x < 1", Feedback("wrong", 0, ""))
     assert "<pre><code>" in page and "x < 1" not in page  # it stands in the box
     draw = next(q for q in BANK.values() if q.kind == "draw")
-    assert "<dt>Our picture</dt><dd><img " in show.verdict(draw, "same", draw.check("same"))
-
-
-def test_an_outcome_is_a_sign_and_a_word():
-    assert show.headline("right") == "✓ Right"
-    assert show.headline("unmatched") == "? Can't match"
-    assert show.headline("wrong", overruled=True) == "✗ Not yet (your own verdict)"
-    assert show.without_headline("Part of it. It has: x.") == "It has: x."
+    assert "<dt>Our picture</dt><dd><img " in show.verdict(draw, "done", draw.check("done"))
 
 
 def test_who_compares_sees_what_counts():
@@ -85,13 +78,6 @@ def test_without_a_kernel_all_can_be_read():
     assert f'<ol type="a"><li>{show.inline(CHOICE.options[0].text)}</li>' in show.static_html(
         [CHOICE]
     )
-
-
-def test_progress_as_a_table():
-    counts = {"01_<b>": {"questions": 5, "answered": 3, "right": 2, "due": 1}}
-    page, text = show.progress_table(counts)
-    assert '<th scope="row">01_&lt;b&gt;</th><td>5</td><td>3</td><td>2</td><td>1</td>' in page
-    assert text.splitlines()[1].split() == ["01_<b>", "5", "3", "2", "1"]
 
 
 @pytest.mark.parametrize("name", sorted({q.picture for q in BANK.values() if q.kind == "draw"}))

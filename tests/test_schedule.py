@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from utils.quiz.journal import Journal
-from utils.quiz.schedule import dates, due, next_due, progress
+from utils.quiz.schedule import dates, due, progress
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -35,7 +35,7 @@ def answer(mine, id, outcome, at=NOW):
 
 def due_at(mine, ids, at):
     mine.clock = at
-    return due(mine, ids), next_due(mine, ids)
+    return due(mine, ids)
 
 
 def days(at, since=NOW):

@@ -25,7 +25,7 @@ from utils.paths import NOTEBOOKS, PROJECTS, ROOT, chapter, chapters, course_hom
 from utils.project import APP, NOTEBOOK, Project, new_project
 from utils.quiz import load_bank, schedule
 from utils.quiz.journal import Journal
-from utils.quiz.questions import LETTERS, Feedback, Question
+from utils.quiz.questions import LETTERS, OUTCOMES, Feedback, Question
 from utils.timings import record_seconds, say_seconds, seconds_of
 
 if TYPE_CHECKING:
@@ -259,7 +259,8 @@ def update_course(
 
 def print_feedback(question: Question, feedback: Feedback) -> None:
     """The verdict with its reasons, then the model answer; nothing typed is read as markup."""
-    console.print(escape(feedback.message))
+    head = OUTCOMES.get(feedback.outcome, "")  # none for a blank
+    console.print(escape(". ".join(filter(None, [head, feedback.message]))))
     if feedback.outcome != "blank":
         console.print(f"\n{escape(question.answer)}", style="dim")
         console.print(f"{question.notebook}: {escape(question.section)}\n", style="dim")
@@ -295,9 +296,8 @@ def ask_due() -> None:
     bank, journal = load_bank(), Journal()
     for notice in journal.notices:
         print(notice)
-    due = schedule.due(journal, bank)
+    due, coming = schedule.due(journal, bank)
     if not due:
-        coming = schedule.next_due(journal, bank)
         console.print("Nothing is due." + (f" Next: {coming:%d %B %Y}." if coming else ""))
     for number, name in enumerate(due, start=1):
         question = bank[name]

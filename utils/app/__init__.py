@@ -1,8 +1,8 @@
 """A trained model as files that run no code when they are read, and the app that serves it.
 
-`save` writes the model's folder and needs PyTorch; `predictor` answers from it, `dropzone` takes a
-visitor's pictures, `server` serves the notebook that holds both, `export` writes all that as a
-folder of its own. None of these four needs PyTorch.
+`save` writes the model's folder and needs PyTorch; `manifest` checks it, `predictor` answers from
+it, `dropzone` takes a visitor's pictures, `server` serves the notebook that holds both, `export`
+writes all that as a folder of its own. None of these five needs PyTorch.
 """
 
 from pathlib import Path

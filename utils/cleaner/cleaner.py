@@ -54,7 +54,7 @@ class Cleaner(PictureFolder):
         file, split, label; problem, a sentence for a file that is no usable picture; prediction,
         confidence (its probability) and loss, by the learner; quality (0 to 1, low is doubtful),
         mislabelled and second_opinion, judged out of fold by cleanlab; duplicate_of, which picture
-        it is a copy or nearly a copy of; choice. What is not known is None.
+        it is a copy or nearly a copy of; choice. What is not known is None, NaN for a number.
         """
         pictures = self.pictures()
         if self._seen != pictures:

@@ -140,8 +140,10 @@ class PictureFolder:
         Nothing moves yet; the choice is on the disk when this returns. A label that no picture has
         yet needs `new=True`.
         """
-        if new_label is not None:
-            self._check_label(new_label, new)
+        if action == "relabel":
+            self._check_label(new_label or "", new)
+        elif action not in ("keep", "discard"):
+            raise CleanerError(f"Nothing was chosen: {action!r} is not keep, relabel or discard.")
         with self._alone() as journal:
             labels = {picture.file: picture.label for picture in self.pictures()}
             for file in named(files):
@@ -204,28 +206,29 @@ class PictureFolder:
     def _scan(self) -> tuple[list[Picture], list[str]]:
         """The pictures and the labels; what is hidden is neither."""
         pictures, labels, folders = [], set(), [""]
-        while folders:
-            within = folders.pop()  # ends in a slash
-            with refusals(self.root), os.scandir(self.root / within) as found:
-                entries = [entry for entry in found if not entry.name.startswith(".")]
-            below = [entry for entry in entries if entry.is_dir()]
-            if link := next((entry for entry in below if entry.is_symlink()), None):
-                raise CleanerError(
-                    f"{printable(within + link.name)} is a link to another folder, whose files are"
-                    " not the set's to move: copy that folder in its place."
-                )
-            folders += [f"{within}{entry.name}/" for entry in below]
-            *above, label = within.split("/")[:-1] or [""]
-            split = split_of(above[0]) or None if above else None
-            # a link may point nowhere; a pipe is left alone
-            files = [entry for entry in entries if entry.is_symlink() or entry.is_file()]
-            files = [file for file in files if Path(file.name).suffix.lower() in SUFFIXES]
-            for file in files if label else ():
-                stat = file.stat(follow_symlinks=file.is_file())
-                state = stat.st_mtime_ns, stat.st_size
-                pictures.append(Picture(within + file.name, split, label, state))
-            if label and (files or not (below or split_of(label))):
-                labels.add(label)
+        with refusals(self.root):
+            while folders:
+                within = folders.pop()  # ends in a slash
+                with os.scandir(self.root / within) as found:
+                    entries = [entry for entry in found if not entry.name.startswith(".")]
+                below = [entry for entry in entries if entry.is_dir()]
+                if link := next((entry for entry in below if entry.is_symlink()), None):
+                    raise CleanerError(
+                        f"{printable(within + link.name)} is a link to another folder, whose files"
+                        " are not the set's to move: copy that folder in its place."
+                    )
+                folders += [f"{within}{entry.name}/" for entry in below]
+                *above, label = within.split("/")[:-1] or [""]
+                split = split_of(above[0]) or None if above else None
+                # a link may point nowhere; a pipe is left alone
+                files = [entry for entry in entries if entry.is_symlink() or entry.is_file()]
+                files = [file for file in files if Path(file.name).suffix.lower() in SUFFIXES]
+                for file in files if label else ():
+                    stat = file.stat(follow_symlinks=file.is_file())
+                    state = stat.st_mtime_ns, stat.st_size
+                    pictures.append(Picture(within + file.name, split, label, state))
+                if label and (files or not (below or split_of(label))):
+                    labels.add(label)
         return sorted(pictures, key=lambda picture: picture.file), sorted(labels)
 
     def _check_label(self, label: str, new: bool) -> None:

@@ -7,33 +7,27 @@ of a label is out-of-fold: each picture is judged by a classifier that has not s
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from fastai.learner import Learner
-from fastai.torch_core import default_device
+from fastai.vision.augment import Resize, ResizeMethod
 from fastprogress import progress_bar
-from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
-from torch import nn
 
 from utils.cleaner.folder import CleanerError
 from utils.cleaner.thumbs import MANY
-from utils.models import efficientnet_lite0
+from utils.models import efficientnet_lite0, seen_by
 
-FOLDS, SEED = 5, 0
-BILINEAR = Image.Resampling.BILINEAR
+FOLDS = 5
 SIZE = 160  # pixels, the side of the squares that features are taken from
-BATCH = 8  # pictures at once; 32 take a third longer on a processor
 # Two pictures are nearly the same when at most NEAR of the 256 signs of their hashes differ.
 # Measured: two different pictures differ in at least 72 (bears), 80 (pets) or 96 (113 photos); of
 # copies made smaller, encoded again or 1.2 times as bright, none in more than 32; of copies with
@@ -94,18 +88,10 @@ def features(thumbnails: tuple[bytes, ...]) -> np.ndarray:
     photos of cats and dogs 0.95 and 0.72 (0.29).
     Thumbnails do as well as whole pictures, and need no file to be opened again.
     """
-    body = nn.Sequential(*list(efficientnet_lite0().children())[:-1]).eval()
-    body.to(default_device()).to(memory_format=torch.channels_last)
-    starts = range(0, len(thumbnails), BATCH)
-    rows = []
-    with torch.inference_mode():
-        for start in progress_bar(starts, leave=False) if len(thumbnails) > MANY else starts:
-            pictures = [Image.open(BytesIO(jpeg)) for jpeg in thumbnails[start : start + BATCH]]
-            small = [picture.resize((SIZE, SIZE), BILINEAR) for picture in pictures]
-            x = torch.from_numpy(np.stack([np.asarray(picture) for picture in small]))
-            x = x.to(default_device()).permute(0, 3, 1, 2).float() / 127.5 - 1  # mean, std: 0.5
-            rows.append(body(x).cpu().numpy())
-    return np.concatenate(rows)
+    many = len(thumbnails) > MANY
+    shown = progress_bar(thumbnails, leave=False) if many else thumbnails
+    body = efficientnet_lite0()[:-3]  # without what pools, drops and classifies
+    return seen_by(body, shown, Resize(SIZE, ResizeMethod.Squish)).numpy()
 
 
 def out_of_fold(
@@ -124,7 +110,8 @@ def out_of_fold(
         return pd.DataFrame(index=seen.index)
     known = seen["label"].isin(usual.index).to_numpy()
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
-    folds = StratifiedGroupKFold(min(FOLDS, usual.min()), shuffle=True, random_state=SEED)
+    # not shuffled: scikit-learn before 1.8 then puts one group's labels into another's fold
+    folds = StratifiedGroupKFold(min(FOLDS, usual.min()))
     y, g = seen["label"][known].to_numpy(str), seen["group"][known]
     table = pd.DataFrame(np.nan, index=seen.index, columns=sorted(usual.index))
     with threadpool_limits(1):  # with more, BLAS takes 20 times as long on a matrix so small

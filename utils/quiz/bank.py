@@ -9,16 +9,11 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from utils.common import CourseError
-from utils.paths import DATA
+from utils.quiz import match
+from utils.quiz.match import QUESTIONS
 from utils.quiz.questions import Question, ShortQuestion, make_rivals
 
-QUESTIONS = DATA / "questions"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
 QUESTION: TypeAdapter[Question] = TypeAdapter(Annotated[Question, Field(discriminator="kind")])
-
-
-class BankError(CourseError):
-    """A question file is not as it should be; the message says where and what to write there."""
 
 
 class Bank(dict[str, Question]):
@@ -46,15 +41,29 @@ class Bank(dict[str, Question]):
 def load_bank(folder: Path = QUESTIONS) -> Bank:
     """Read every question file of `folder`.
 
-    Raises BankError, which lists everything that has to be put right, file by file.
+    Raises `CourseError`, which lists everything that has to be put right, file by file.
     """
     problems: list[str] = []
-    files = [path for path in sorted(folder.glob("*.yaml")) if path.name != "words.yaml"]
-    questions = [question for path in files for question in _load_file(path, problems)]
+    questions: list[Question] = []
+    for path in sorted({*folder.glob("*.yaml")} - {folder / "words.yaml"}):
+        try:
+            with path.open(encoding="utf-8") as file:
+                entries = yaml.load(file, match.LOADER)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            problems.append(f"{path.name}: {error}")
+            continue
+        for entry in entries or []:
+            try:
+                questions.append(QUESTION.validate_python(entry))
+            except ValidationError as error:
+                id = entry.get("id") if isinstance(entry, dict) else entry
+                for e in error.errors():
+                    field = ".".join(map(str, (id, *e["loc"])))
+                    problems.append(f"{path.name}: {field}: {e['msg']} (found: {e['input']!r:.60})")
     times = Counter(question.id for question in questions)
     problems += [f"{id}: {n} questions have this id" for id, n in times.items() if n > 1]
     if problems:
-        raise BankError("\n".join(problems))
+        raise CourseError("\n".join(problems))
     bank = Bank((question.id, question) for question in questions)
     for topic in {_topic(id) for id in bank}:
         make_rivals([q for q in bank.for_topic(topic) if isinstance(q, ShortQuestion)])
@@ -63,23 +72,3 @@ def load_bank(folder: Path = QUESTIONS) -> Bank:
 
 def _topic(id: str) -> str:
     return id.rpartition("-")[0]
-
-
-def _load_file(path: Path, problems: list[str]) -> list[Question]:
-    """The questions of one file; what is wrong with them is added to `problems`."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            entries = yaml.load(file, LOADER)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problems.append(f"{path.name}: {error}")
-        return []
-    questions = []
-    for entry in entries or []:
-        try:
-            questions.append(QUESTION.validate_python(entry))
-        except ValidationError as error:
-            id = entry.get("id") if isinstance(entry, dict) else entry
-            for e in error.errors():
-                field = ".".join(map(str, (id, *e["loc"])))
-                problems.append(f"{path.name}: {field}: {e['msg']} (found: {e['input']!r:.60})")
-    return questions

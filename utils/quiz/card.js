@@ -11,23 +11,10 @@ function rich(tag, attributes, html) {
 
 // Text that is not checked yet waits in the browser, which a kernel that is gone leaves alone. A host
 // that shows a widget on a page of its own may forbid it that store: then it waits while the page is.
-const unkept = new Map();
-
-function draft(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return unkept.get(key) ?? null;
-  }
-}
-
-function keepDraft(key, text) {
-  try {
-    text === null ? localStorage.removeItem(key) : localStorage.setItem(key, text);
-  } catch {
-    unkept.set(key, text);
-  }
-}
+let drafts = {};
+try {
+  drafts = localStorage ?? drafts;
+} catch {}
 
 // JupyterLab shows a notebook that it has to open first at its top: wait for the heading and go there.
 async function scrollTo(notebook, anchor, tries = 50) {
@@ -95,7 +82,7 @@ class Cards extends View {
     const number = guess ? "Guess first" : `Question ${this.place + 1} of ${this.list.length}`;
     const numbered = element("p", { class: "wg-quiet wg-number" }, number);
     const prompt = element("div", { class: "wg-prompt", id: `${this.id}-prompt` }, numbered, rich("div", {}, text));
-    this.control = element("div", { oninput: () => keepDraft(this.stash(), this.answer()) });
+    this.control = element("div", { oninput: () => (drafts[this.stash()] = this.answer()) });
     this.drawControl();
     const checker = button(guess ? "Keep my guess" : "Check", () => this.check(), { class: "wg-main" });
     const actions = element("div", { class: "wg-row wg-actions" }, checker);
@@ -103,7 +90,7 @@ class Cards extends View {
     const shown = hints.map((hint, n) =>
       element("details", {}, element("summary", {}, `Hint ${n + 1} of ${hints.length}`), rich("div", {}, hint)));
     this.body.replaceChildren(prompt, this.control, actions, element("div", { class: "wg-hints" }, ...shown));
-    this.setAnswer(draft(this.stash()) ?? answer);
+    this.setAnswer(drafts[this.stash()] ?? answer);
   }
 
   drawControl() {
@@ -189,7 +176,7 @@ class Cards extends View {
     const { problem } = await this.ask({ do: "check", id, answer });
     if (problem) return this.drawResult("off");
     this.warn(this.model.get("notice")); // that the file of answers was damaged
-    if (draft(stash) === answer) keepDraft(stash, null);
+    if (drafts[stash] === answer) delete drafts[stash];
   }
 
   step(by) {

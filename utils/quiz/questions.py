@@ -24,11 +24,12 @@ EVERYWHERE = 1.0  # added to both, or a single common word would decide
 
 Outcome = Literal["blank", "wrong", "unmatched", "partial", "right"]
 CAPS = {"wrong": 0.0, "partial": 0.5}  # the best score that a misconception leaves
-HEADS = {
-    "right": "Right.",
-    "partial": "Part of it.",
-    "unmatched": "Can't match.",
-    "wrong": "Not yet.",
+# What stands for an outcome: a sign and a word, so that colour is never the only difference.
+OUTCOMES = {
+    "right": "✓ Right",
+    "partial": "◐ Partly right",
+    "unmatched": "? Can't match",
+    "wrong": "✗ Not yet",
 }
 COMPARE = "I can't match this with the ideas I know. Compare it with our answer."
 
@@ -54,13 +55,13 @@ def wrong(message: str) -> Feedback:
 
 def unmatched(message: str = COMPARE) -> Feedback:
     """The verdict on an answer that says nothing known, right or wrong."""
-    return Feedback("unmatched", 0.0, f"{HEADS['unmatched']} {message}")
+    return Feedback("unmatched", 0.0, message)
 
 
 def graded(score: float, *reasons: str) -> Feedback:
     """The verdict on an answer that may be right in part."""
     outcome: Outcome = "right" if score >= 1 else "partial" if score > 0 else "wrong"
-    return Feedback(outcome, round(max(score, 0.0), 3), " ".join([HEADS[outcome], *reasons]))
+    return Feedback(outcome, round(max(score, 0.0), 3), " ".join(reasons))
 
 
 def listing(head: str, ideas: Collection[str]) -> list[str]:
@@ -103,7 +104,7 @@ class BaseQuestion(Strict):
 
     def check(self, answer: str) -> Feedback:
         """Judge an answer."""
-        if match.plain(answer) in match.listed("blank"):
+        if match.plain(answer) in match.WORDS["blank"]:
             return Feedback("blank", 0.0, "Nothing answered yet.")
         return self._check(answer)
 
@@ -192,7 +193,7 @@ class ShortQuestion(BaseQuestion):
         if is_word_list(answer, tokens):
             return wrong("These are words in a row. Say it in a sentence.")
         said = match.plain(answer)
-        if any(phrase in said for phrase in match.listed("gives_up")):
+        if any(phrase in said for phrase in match.WORDS["gives_up"]):
             return unmatched()
         match.assign_topics(tokens, self.topics)
         ways = {idea.name: match.first_said(idea.say, tokens, idea.about) for idea in self.ideas}
@@ -216,12 +217,11 @@ class ShortQuestion(BaseQuestion):
         advice = [slip.tell for slip in slips]
         if len(answer) > match.LONGEST_READ:
             advice.append(f"Only the first {match.LONGEST_READ:,} characters were read.")
-        opening = advice or [HEADS[outcome]]
         if outcome == "unmatched":
-            score, missing, opening = 0.0, [], [HEADS[outcome], COMPARE, *advice]
+            score, missing, advice = 0.0, [], [COMPARE, *advice]
         needed = outcome != "right" and self.right_at in (None, total)
         lacks = listing("Missing" if needed else "You could add", missing)
-        message = " ".join([*opening, *listing("It has", found), *lacks])
+        message = " ".join([*advice, *listing("It has", found), *lacks])
         marked = sorted((*span, name) for name, (_, spans) in found.items() for span in spans)
         return Feedback(outcome, round(score, 3), message, marked, sure)
 
@@ -253,24 +253,16 @@ def make_rivals(questions: Sequence[ShortQuestion]) -> None:
         question._topic = questions
 
 
-COMPARED = {
-    "same": Feedback("right", 1.0, "Your sketch and our picture agree."),
-    "close": Feedback("partial", 0.5, "Look what our picture has that yours lacks, and add it."),
-    "different": wrong("Follow our picture arrow by arrow, then sketch it again."),
-}
-
-
 class DrawQuestion(ShortQuestion):
-    """A sketch, compared by the learner with our picture, or described in words."""
+    """A sketch on paper, which the learner compares with our picture, or its description."""
 
     kind: Literal["draw"]  # type: ignore[assignment]  # what tells the kinds apart
     picture: Text  # the name of a file in data/questions/drawings, without .svg
 
     def _check(self, answer: str) -> Feedback:
-        said = match.plain(answer)
-        if said in match.listed("done"):
+        if match.plain(answer) in match.WORDS["done"]:
             return unmatched("Compare it with our picture.")
-        return COMPARED.get(said) or super()._check(answer)
+        return super()._check(answer)
 
 
 class Option(Strict):
@@ -372,8 +364,8 @@ class TaskQuestion(BaseQuestion):
     kind: Literal["task"]
 
     def _check(self, answer: str) -> Feedback:
-        if match.plain(answer) in match.listed("done"):
-            return Feedback("right", 1.0, "Done.")
+        if match.plain(answer) in match.WORDS["done"]:
+            return graded(1)
         return wrong('This is something to do; when you have, tick it or write "done".')
 
 

@@ -49,19 +49,16 @@ def _kept_ahead(answers: Sequence[Answer], now: datetime) -> list[bool]:
     return ahead[::-1]
 
 
-def due(journal: Journal, bank_ids: Collection[str]) -> list[str]:
-    """The questions of the bank to ask now, the longest overdue first."""
-    return [id for id, at in dates(journal, bank_ids).items() if at <= journal.now()]
-
-
-def next_due(journal: Journal, bank_ids: Collection[str]) -> datetime | None:
-    """When the next question that is not due yet will be; None when there is none."""
-    return next((at for at in dates(journal, bank_ids).values() if at > journal.now()), None)
+def due(journal: Journal, bank_ids: Collection[str]) -> tuple[list[str], datetime | None]:
+    """What to ask now, the longest overdue first; and when the next one is due, if any."""
+    coming, now = dates(journal, bank_ids), journal.now()
+    late = [id for id, at in coming.items() if at <= now]
+    return late, next((at for at in coming.values() if at > now), None)
 
 
 def progress(journal: Journal, bank: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """For each chapter, in reading order: how many questions, answered (and how), and due."""
-    held, late = journal.latest_all(), set(due(journal, bank))
+    held, late = journal.latest_all(), set(due(journal, bank)[0])
     chapters: dict[str, dict[str, int]] = {}
     for question in sorted(bank.values(), key=lambda question: question.notebook):
         columns = ("questions", "answered", *RATINGS, "due")

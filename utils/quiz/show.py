@@ -5,7 +5,6 @@ JupyterLab's mathematics typesetter leaves alone.
 """
 
 import base64
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,16 +12,9 @@ from xml.etree import ElementTree
 
 from markdown_it import MarkdownIt
 
-from utils.quiz.bank import QUESTIONS
+from utils.quiz.match import QUESTIONS
 from utils.quiz.questions import LETTERS, ChoiceQuestion, Feedback, Question
 
-# What stands for an outcome: a sign and a word, so that colour is never the only difference.
-OUTCOMES = {
-    "right": "✓ Right",
-    "partial": "◐ Partly right",
-    "unmatched": "? Can't match",
-    "wrong": "✗ Not yet",
-}
 NO_MATHS = "mathjax_ignore tex2jax_ignore"  # the classes that MathJax 3 and 2 pass over
 RUN_ME = "To answer here, run this cell (Shift-Enter). What you answered before comes back."
 # What the bank's texts use: paragraphs, `code`, fenced code and *emphasis*. All else is text, HTML
@@ -51,16 +43,6 @@ def typed(text: str, marked: Sequence[tuple[int, int, str]] = ()) -> str:
             at = end
     pieces.append(escape(text[at:]))
     return f'<span class="wg-typed {NO_MATHS}">{"".join(pieces)}</span>'
-
-
-def headline(outcome: str, overruled: bool = False) -> str:
-    """An outcome as sign and word."""
-    return OUTCOMES[outcome] + (" (your own verdict)" if overruled else "")
-
-
-def without_headline(message: str) -> str:
-    """A feedback message without the first words that repeat its outcome."""
-    return re.sub(r"^(Right|Part of it|Can't match|Not yet|Done)\.\s*", "", message)
 
 
 @dataclass
@@ -151,15 +133,3 @@ def static_text(questions: Sequence[Question]) -> str:
         if question.kind == "choice":
             lines += [f"   {x}) {o.text}" for x, o in zip(LETTERS, question.options, strict=False)]
     return "\n".join(lines)
-
-
-def progress_table(counts: dict[str, dict[str, int]]) -> tuple[str, str]:
-    """How far the learner has come, as HTML and as plain text."""
-    columns = ("questions", "answered", "right", "due")
-    heads = "".join(f'<th scope="col">{name}</th>' for name in ("chapter", *columns))
-    rows, lines = [], [f"{'chapter':24}" + "".join(f"{name:>10}" for name in columns)]
-    for chapter, count in counts.items():
-        cells = "".join(f"<td>{count[name]}</td>" for name in columns)
-        rows.append(f'<tr><th scope="row">{escape(chapter)}</th>{cells}</tr>')
-        lines.append(f"{chapter:24}" + "".join(f"{count[name]:>10}" for name in columns))
-    return f"<table><tr>{heads}</tr>{''.join(rows)}</table>", "\n".join(lines)

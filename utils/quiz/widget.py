@@ -19,7 +19,7 @@ from utils.common import CourseError
 from utils.quiz import schedule, show
 from utils.quiz.bank import load_bank
 from utils.quiz.journal import Answer, Journal
-from utils.quiz.questions import LETTERS, Feedback, Question
+from utils.quiz.questions import LETTERS, OUTCOMES, Feedback, Question
 from utils.widgets.base import Widget, joined, show_widget
 
 HERE = Path(__file__).parent
@@ -111,8 +111,8 @@ def _asked(question: Question) -> dict:
 
 
 def _outcome(answer: Answer) -> dict:
-    overruled = answer.outcome != answer.verdict
-    return {"outcome": answer.outcome, "headline": show.headline(answer.outcome, overruled)}
+    own = " (your own verdict)" if answer.outcome != answer.verdict else ""
+    return {"outcome": answer.outcome, "headline": OUTCOMES[answer.outcome] + own}
 
 
 def _verdict(question: Question, answer: Answer, feedback: Feedback | None = None) -> dict:
@@ -122,7 +122,7 @@ def _verdict(question: Question, answer: Answer, feedback: Feedback | None = Non
         feedback = Feedback("blank", 0.0, "") if code else question.check(answer.answer)
     return _outcome(answer) | {
         "answer": _as_on_the_card(question, answer),
-        "message": show.without_headline(feedback.message),
+        "message": feedback.message,
         "result": show.verdict(question, answer.answer, feedback),
     }
 
@@ -194,10 +194,10 @@ def review() -> None:
         bank, journal = load_bank(), Journal()
     except CourseError as error:
         return print(error)
-    card = Quiz("Review", [bank[id] for id in schedule.due(journal, bank)], fresh=True)
+    late, coming = schedule.due(journal, bank)
+    card = Quiz("Review", [bank[id] for id in late], fresh=True)
     card.notice = " ".join(journal.notices)
     if not card.cards:
-        coming = schedule.next_due(journal, bank)
         later = "Questions come back here some days after you answer them."
         if coming:
             later = f"The next question comes back on {coming:%d %B %Y}."
@@ -236,7 +236,7 @@ def progress() -> None:
         return print(error)
     figure = Figure(figsize=(8, 0.7 + 0.42 * len(counts)), layout="constrained")
     axes = figure.subplots()
-    table = pd.DataFrame(counts).T[::-1]
+    table = pd.DataFrame(counts).T
     # each bar lies over the longer one before it
     axes.barh(table.index, table["questions"], color="#EEEEEE", edgecolor="#999999", label="open")
     otherwise = "answered, not right"
@@ -244,11 +244,11 @@ def progress() -> None:
     axes.barh(table.index, table["right"], color="#0072B2", label="right")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.25)
+    axes.invert_yaxis()
     axes.set_xlabel("questions")
     axes.legend(reverse=True, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
     alt = "The table below, as bars."
     display({"image/png": picture.getvalue(), "text/plain": alt}, raw=True)
-    page, text = show.progress_table(counts)
-    display({"text/html": page, "text/plain": text}, raw=True)
+    display(table[["questions", "answered", "right", "due"]])
