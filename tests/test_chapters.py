@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
+from utils import paths
 from utils.notebooks import MARKDOWN, code_cells, headings
 from utils.paths import NOTEBOOKS, ROOT, chapters
 from utils.quiz import load_bank
@@ -48,8 +49,12 @@ def output_text(cell: nbformat.NotebookNode) -> str:
 every_chapter = pytest.mark.parametrize("path", chapters(), ids=lambda p: p.stem)
 
 
-def test_there_are_chapters():
+def test_there_are_chapters_and_a_learners_copies_are_none(tmp_path, monkeypatch):
     assert [p.stem for p in chapters()][:2] == ["00_start_here", "01_pet_classifier"]
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    for name in ("01_pets", "01_pets.yours-1", "01_pets-Copy1", "01_pets (1)"):
+        (tmp_path / f"{name}.ipynb").touch()
+    assert chapters() == [tmp_path / "01_pets.ipynb"]
 
 
 @every_chapter

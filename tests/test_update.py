@@ -1,6 +1,5 @@
 """`course update`: what learners change in a clone, and what the course changes meanwhile."""
 
-import json
 import subprocess
 
 import nbformat
@@ -240,24 +239,4 @@ def test_killed_and_called_again(course, mine, monkeypatch, moment):
     assert (mine / "tool.py").read_text() == "tool.py, second version\n"
     assert (mine / "tool.yours-1.py").read_text() == "mine\n"
     assert not (mine / "tool.yours-2.py").exists() and not (mine / ".git" / module.SAVED).exists()
-    assert update(mine) == ["This is the newest version already."]
-
-
-def test_an_update_that_a_former_version_did_not_finish(course, mine):
-    """Until November 2026 the learner's files were kept in a folder, one file each."""
-    new_version(course)
-    git(mine, "fetch", "--quiet")
-    base, new = git(mine, "rev-parse", "HEAD", "@{upstream}").split()
-    write_page(mine, train="train(5)")
-    former = mine / ".git" / "course-update"
-    former.mkdir()
-    (former / "0").write_bytes((mine / PAGE).read_bytes())
-    (former / "1").write_bytes(b"mine \xff")
-    plan = {"base": base, "new": new, "files": {"0": PAGE, "1": "tool.py"}}
-    (former / "plan.json").write_text(json.dumps(plan))
-    git(mine, "reset", "--quiet", "--hard", new)
-    update(mine)
-    assert cells(mine) == CELLS | {"train": "train(5)", "table": "table(2)"}
-    assert (mine / "tool.yours-1.py").read_bytes() == b"mine \xff"
-    assert not former.exists() and not (mine / ".git" / module.SAVED).exists()
     assert update(mine) == ["This is the newest version already."]

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,9 +28,6 @@ from utils.quiz import load_bank, schedule
 from utils.quiz.journal import Journal
 from utils.quiz.questions import LETTERS, OUTCOMES, Feedback, Question
 from utils.timings import record_seconds, say_seconds, seconds_of
-
-if TYPE_CHECKING:
-    from utils.notebooks import Run
 
 # What takes seconds to import (fastai, nbformat) is imported by the commands that use it.
 
@@ -105,17 +103,6 @@ def show_cell(done: int, total: int, heading: str) -> None:
     running.update(f"cell {done + 1} of {total}: {escape(heading)}")
 
 
-def print_run(run: "Run") -> None:
-    """What came of a run: each figure beside its bounds, then what it took."""
-    figures = [
-        [row["name"], f"{row['value']:.4f}", row["at_least"], row["at_most"]]
-        for row in run.expectations
-    ]
-    print_table(["figure", "value", "at least", "at most"], figures)
-    print(f"{run.notebook} on {run.device}, {run.data}: {run.seconds:.0f} s, "
-          f"{run.peak_gib:.1f} GiB of memory at most")  # fmt: skip
-
-
 @app.command("run")
 def run_chapters(
     names: Names = None,
@@ -149,9 +136,15 @@ def run_chapters(
             record_seconds(path.stem, run.seconds)
             if data in ("sample", "full"):
                 complaints += [f"{path.stem}: {complaint}" for complaint in run.complaints]
-        told.append(run.as_dict())
+        told.append(asdict(run) | {"seconds": round(run.seconds, 1)})
         if not as_json:
-            print_run(run)
+            figures = [
+                [row["name"], f"{row['value']:.4f}", row["at_least"], row["at_most"]]
+                for row in run.expectations
+            ]
+            print_table(["figure", "value", "at least", "at most"], figures)
+            print(f"{run.notebook} on {device}, {data}: {run.seconds:.0f} s, "
+                  f"{run.peak_gib:.1f} GiB of memory at most")  # fmt: skip
         good = f"{sum(row['ok'] for row in run.expectations)} of {len(run.expectations)}"
         stopped = "stopped" if run.failure else ""
         rows.append([run.notebook, f"{run.seconds:.0f}", f"{run.peak_gib:.1f}", good, stopped])
@@ -352,10 +345,6 @@ def notebook_and_model(folder: Path | None) -> tuple[Path, Path]:
     """
     if folder:
         project = Project.here(folder)
-        if not project.model.exists():
-            raise CourseError(
-                f"{project.name} has no model yet: run its project.ipynb down to the export."
-            )
         return project.folder / APP, project.model
     from utils.app import export
 
@@ -442,18 +431,15 @@ def new(
     data: Annotated[Path, Option(help="The folder with your pictures.")],
     labels: Annotated[
         Literal["01", "02"],
-        Option(
-            "--from",
-            help="Labels as in chapter 02, by folder or name; 01: cats and dogs, cats with a "
-            "capital letter; folders train and valid are used as they are.",
-        ),
+        Option("--from", help="As in 02, by folder or name; 01: cats have a capital letter."),
     ] = "02",
     into: Annotated[Path, Option(help="Where to make it.")] = PROJECTS,
 ) -> None:
     """Make a folder with your pictures and a notebook that runs on them as it is.
 
     Your pictures are copied, so that cleaning never touches the originals. Their labels are the
-    folders they are in, or their names without a number, as in black_1.jpg.
+    folders they are in, or their names without a number, as in black_1.jpg. Folders train and
+    valid are used as they are.
     """
     project = new_project(name, data, into, pets=labels == "01")
     project.check()

@@ -110,7 +110,10 @@ def resolve_source(source: str | None = None) -> str:
     source = (source or os.environ.get("COURSE_DATA") or "sample").strip()
     if source.lower() in KEYWORDS:
         return source.lower()
-    folder = Path(source).expanduser().resolve()
+    folder = Path(source)
+    with suppress(RuntimeError):  # a `~somebody` whom nobody knows
+        folder = folder.expanduser()
+    folder = folder.resolve()
     for place in (folder, NOTEBOOKS / source):  # `photos` from wherever a command is typed
         if place.is_dir():
             return str(place)

@@ -4,9 +4,9 @@ import ast
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,11 +62,6 @@ class Run:
     failure: str | None = None
     complaints: list[str] = field(default_factory=list)  # of the figures held beside the chapter
 
-    def as_dict(self) -> dict:
-        """The run as `course run --json` prints it."""
-        rounded = {"seconds": round(self.seconds, 1), "peak_gib": round(self.peak_gib, 2)}
-        return asdict(self) | rounded
-
 
 class QuietOutput(OutputWidget):
     """nbclient's stand-in for an Output widget, which tells the kernel nothing.
@@ -75,32 +70,20 @@ class QuietOutput(OutputWidget):
     and now and then take away the signal that the reply is there: the run hangs (nbclient#312).
     """
 
-    def sync_state(self) -> None:
-        """Send nothing; what was put out is kept here, and no cell asks the kernel for it."""
+    sync_state = noop  # what was put out is kept here, and no cell asks the kernel for it
 
 
-@contextmanager
-def _watch_memory(run: Run) -> Iterator[None]:
-    """Keep `run.peak_gib`, looked at five times a second, while the block runs."""
-    here, done = psutil.Process(), threading.Event()
-
-    def look() -> None:
-        while not done.wait(0.2):
-            held = 0
-            for process in here.children(recursive=True):
-                with suppress(psutil.Error):  # it has ended since
-                    # A page shared with other processes counts in parts, where the system tells.
-                    linux = psutil.LINUX
-                    held += process.memory_full_info().pss if linux else process.memory_info().rss
-            run.peak_gib = max(run.peak_gib, held / GIB)
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+def _watch_memory(run: Run) -> None:
+    """Keep `run.peak_gib`, looked at five times a second, until the run has its seconds."""
+    while not run.seconds:
+        held = 0
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):  # it has ended since
+                # A page shared with other processes counts in parts, where the system tells.
+                linux = psutil.LINUX
+                held += process.memory_full_info().pss if linux else process.memory_info().rss
+        run.peak_gib = max(run.peak_gib, round(held / GIB, 2))
+        time.sleep(0.2)
 
 
 def _execute(path: Path, notebook: NotebookNode, run: Run, on_cell: OnCell, **env: str) -> None:
@@ -146,17 +129,20 @@ def _execute(path: Path, notebook: NotebookNode, run: Run, on_cell: OnCell, **en
         client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": QuietOutput}}
         began, error = time.perf_counter(), ""
         try:
-            with _watch_memory(run):
-                client.execute(env=os.environ | own | env)
+            threading.Thread(target=_watch_memory, args=[run], daemon=True).start()
+            client.execute(env=os.environ | own | env)
         except CellExecutionError as failed:
             error = f"{failed.ename}: {failed.evalue}".strip().removesuffix(":")
         except CourseError as failed:
             error = str(failed)
         except DeadKernelError:
             error = "The kernel died; the machine may have run out of memory."
-        run.seconds = time.perf_counter() - began
+        except TimeoutError:
+            error = f"It takes longer than {CELL_SECONDS // 60} minutes."
+        finally:
+            run.seconds = time.perf_counter() - began
         if error:
-            source = code_cells(notebook)[number - 1].source
+            source = code_cells(notebook)[max(0, number - 1)].source
             run.failure = f'Cell [{number}], under "{heading}":\n\n{source}\n\n{error}'
 
 

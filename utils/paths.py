@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -112,7 +113,9 @@ def path_with_course() -> str:
 
 def chapters() -> list[Path]:
     """The notebooks of the course in reading order."""
-    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    named = NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")
+    # not a learner's copy of one: `01_….yours-1.ipynb`, or `01_…-Copy1.ipynb` as JupyterLab has it
+    return sorted(path for path in named if re.fullmatch(r"\w+", path.stem))
 
 
 def chapter(name: str) -> Path:

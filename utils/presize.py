@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from fastai.data.transforms import get_files, get_image_files
 from fastai.vision.utils import resize_to
 from fastprogress import progress_bar
+from joblib import cpu_count  # a container's quota counts
 from PIL import Image
 
 from utils.common import made_whole, write_whole
@@ -120,7 +120,7 @@ def keep_copies(
             print(f"Making smaller copies ({size} pixels) of {len(jobs)} pictures, once.")
         write_whole(memory, "".join(f"{json.dumps(item)}\n" for item in done.items()))
         # Threads: Pillow lets go of Python's lock while it decodes, resizes and encodes.
-        pool = ThreadPoolExecutor(os.cpu_count())
+        pool = ThreadPoolExecutor(cpu_count())
         try:
             made = pool.map(make, jobs)
             with memory.open("a", encoding="utf-8") as lines:

@@ -3,7 +3,6 @@
 `course new NAME --data FOLDER` makes it; the notebook in it calls `Project.here()`.
 """
 
-import json
 import re
 import shutil
 import subprocess
@@ -19,31 +18,25 @@ from utils.paths import PROJECTS
 # it import what uses it.
 
 STARTER = Path(__file__).parent / "starter"  # what a new project's folder begins with
-SETTINGS = "project.json"
 NOTEBOOK, APP = "project.ipynb", "app.ipynb"
-STEPS = 1500  # pictures shown to the network in all, about: what 02's bears need
 
 
 @dataclass(frozen=True)
 class Project:
-    """A learner's project: where its parts are, and what is known of its pictures."""
+    """A learner's project: where its parts are."""
 
-    name: str
-    source: str  # the folder its pictures were copied from
     folder: Path
 
     @classmethod
     def here(cls, folder: Path | str = ".") -> "Project":
         """The project in `folder`. Raises `CourseError` where there is none."""
-        folder = Path(folder).resolve()
-        try:
-            settings = json.loads((folder / SETTINGS).read_text("utf-8"))
-            return cls(settings["name"], settings["source"], folder)
-        except (OSError, ValueError, KeyError) as error:
+        project = cls(Path(folder).resolve())
+        if not project.pictures.is_dir():
             raise CourseError(
-                f"{folder.name} is no project (its {SETTINGS} is missing or damaged): make one "
-                "with `course new NAME --data FOLDER`, and open the notebook in it."
-            ) from error
+                f"{project.folder.name} is no project (it has no folder pictures): make one with "
+                "`course new NAME --data FOLDER`, and open the notebook in it."
+            )
+        return project
 
     @property
     def pictures(self) -> Path:
@@ -62,17 +55,6 @@ class Project:
         labels = (file.parent.name for file in get_image_files(self.pictures / part))
         return dict(sorted(Counter(labels).items()))
 
-    def batch_size(self) -> int:
-        """16, or fewer where there are fewer pictures to learn from."""
-        from utils.splits import fitting_batch
-
-        return fitting_batch(16, sum(self.counts("train").values()))
-
-    @property
-    def epochs(self) -> int:
-        """Full epochs for a first try: the fewer pictures, the more, from 1 to 8."""
-        return min(8, max(1, round(STEPS / max(1, sum(self.counts().values())))))
-
     def check(self) -> None:
         """Print what there is to learn from, and what about it should worry you.
 
@@ -83,7 +65,7 @@ class Project:
         counts = self.counts()
         for label, count in counts.items():
             print(f"{count:6}  {label}")
-        print(f"{sum(counts.values()):6}  pictures of {len(counts)} labels, from {self.source}")
+        print(f"{sum(counts.values()):6}  pictures of {len(counts)} labels")
         for worry in worries(self.counts("train"), self.counts("valid")):
             print(worry)
 
@@ -147,12 +129,10 @@ def new_project(name: str, data: Path, into: Path = PROJECTS, pets: bool = False
         for file in STARTER.iterdir():
             text = file.read_text("utf-8").replace("{name}", name)
             (unfinished / file.name).write_text(text, "utf-8")
-        settings = {"name": name, "source": str(data)}
-        (unfinished / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
         for file, part in sorted(parts.items()):
             target = unfinished / "pictures" / part / labels[file] / file.name
             while target.exists():  # the same name in two folders below the class folder
                 target = target.with_stem(f"{target.stem}_")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-    return Project(name, str(data), folder)
+    return Project(folder)

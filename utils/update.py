@@ -7,7 +7,6 @@ stays beside it as `….yours-1.ipynb`.
 
 import json
 import os
-import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -109,14 +108,7 @@ def update(root: Path, dry_run: bool = False) -> list[str]:
     """
     folder = root / git(root, "rev-parse", "--git-dir").decode().strip()
     with file_lock(folder / f"{SAVED}.lock"):
-        saved, former = folder / SAVED, folder / "course-update"
-        if (former / "plan.json").exists():  # an update by a version that kept a file for each
-            plan = json.loads((former / "plan.json").read_text())
-            files = {path: (former / n).read_bytes() for n, path in plan["files"].items()}
-            texts = {path: own.decode("latin-1") for path, own in files.items()}
-            write_whole(saved, json.dumps([plan["base"], plan["new"], texts]))
-            (former / "plan.json").unlink()  # from here on `saved` counts
-            shutil.rmtree(former)
+        saved = folder / SAVED
         owns: dict[str, Content] = {}
         if saved.exists():  # a stopped update
             base, new, texts = json.loads(saved.read_text())
