@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 from deploy.hosts import NOT_ON_BINDER, address, buttons  # noqa: E402
+from utils.paths import chapters  # noqa: E402
 
 PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
 ROW = re.compile(r"^\| *(?P<word>[^|]+?) *\| *(?P<meaning>.+?) *\|$", flags=re.MULTILINE)
@@ -33,11 +34,6 @@ To run it: clone the repository and type `python start.py` in its folder; its RE
 words
 ```
 """
-
-
-def chapters() -> list[Path]:
-    """The chapters in order."""
-    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 def glossary(notebooks: dict[str, nbformat.NotebookNode]) -> str:

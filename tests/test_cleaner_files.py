@@ -361,6 +361,8 @@ def test_refuses_choices_that_make_no_sense(root, tmp_path):
         ("../far.jpg", "discard", None, "no picture"),
         ("black/a.jpg", "relabel", "tedy", "none of the labels .black, teddy."),
         ("black/a.jpg", "relabel", "Teddy", "none of the labels .teddy."),
+        ("black/a.jpg", "relabel", None, "none of the labels"),
+        ("black/a.jpg", "remove", None, "'remove' is not keep, relabel or discard"),
     ]:
         with pytest.raises(CleanerError, match=because):
             pictures.choose(files, action, label)

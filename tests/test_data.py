@@ -359,7 +359,7 @@ def test_some_photos_half_of_them_cats_and_of_several_breeds(photos, tmp_path, m
     assert dataset("pets", str(photos)) == photos / "pets"
     monkeypatch.setattr(data, "NOTEBOOKS", tmp_path)
     assert data.resolve_source("photos") == str(photos)
-    with pytest.raises(DataError, match="COURSE_DATA is .~whoever"):
+    with pytest.raises(DataError, match=r"COURSE_DATA is .~whoever"):
         data.resolve_source("~whoever/photos")
     with pytest.raises(DataError, match="is there already: move it away"):
         fetch_photos(400, photos)

@@ -11,6 +11,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from utils import notebooks
 from utils.notebooks import code_cells, run_chapter, store_chapter, strip_file, strip_notebook
 from utils.paths import ROOT, chapter, chapters
 
@@ -51,6 +52,14 @@ def test_the_failing_cell_is_named(tmp_path):
     run = run_chapter(write(tmp_path / "n.ipynb", "1 + 1", "1 / 0"), "cpu", "sample")
     said = 'Cell [2], under "A part":\n\n1 / 0\n\nZeroDivisionError: division by zero'
     assert run.failure == said
+
+
+def test_a_cell_that_takes_too_long_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "CELL_SECONDS", 6)
+    path = write(tmp_path / "n.ipynb", "import time\ntime.sleep(60)")
+    run = run_chapter(path, "cpu", "sample")
+    assert run.failure.startswith('Cell [1], under "A part":\n\nimport time')
+    assert run.failure.endswith("It takes longer than 6 seconds.")
 
 
 def test_a_dead_kernel_is_said_and_its_processes_count_as_memory(tmp_path):

@@ -168,6 +168,7 @@ def test_what_to_type_next(birds, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_no_project(tmp_path):
+    (tmp_path / "pictures").mkdir()  # many people have one
     with pytest.raises(CourseError, match="course new"):
         Project.here(tmp_path)
 

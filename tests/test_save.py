@@ -134,12 +134,16 @@ def test_graph_takes_any_number_of_pictures_and_names_no_other_file():
 
 
 def test_saving_again_replaces_and_a_refusal_leaves_what_was_there(copied):
+    (copied / ".DS_Store").touch()
     save_model(small_learner(), copied, metrics={"error_rate": 0.25}, threshold=0.6)
     assert read_manifest(copied)["metrics"] == {"error_rate": 0.25}
     assert Predictor(copied).threshold == 0.6
     with pytest.raises(DeployError, match="aug_transforms"):
         save_model(untrained(batch_tfms=aug_transforms(size=64)), copied)
-    assert Predictor(copied).threshold == 0.6
+    (copied / ".git").mkdir()
+    with pytest.raises(DeployError, match="is not a model's folder"):
+        save_model(small_learner(), copied)
+    assert Predictor(copied).threshold == 0.6 and (copied / ".git").exists()
     assert [p.name for p in copied.parent.iterdir()] == [copied.name]
 
 

@@ -253,7 +253,7 @@ def update_course(
 def print_feedback(question: Question, feedback: Feedback) -> None:
     """The verdict with its reasons, then the model answer; nothing typed is read as markup."""
     head = OUTCOMES.get(feedback.outcome, "")[2:]  # not its sign: of many, a pipe makes a "?"
-    console.print(escape(". ".join(filter(None, [head, feedback.message]))))
+    console.print(escape(f"{head}. {feedback.message}".strip(". ") + "."))
     if feedback.outcome != "blank":
         console.print(f"\n{escape(question.answer)}", style="dim")
         console.print(f"{question.notebook}: {escape(question.section)}\n", style="dim")

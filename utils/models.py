@@ -75,7 +75,7 @@ def late_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
 def seen_by(body: nn.Module, files: Iterable, way: Callable, change: Callable = noop) -> Tensor:
     """What a frozen body makes of each picture, resized one way and then changed: 1,280 numbers.
 
-    `files` are what `PILImage.create` takes: paths, or the bytes of files.
+    `files` are what `PILImage.create` takes: paths, pictures, or the bytes of files.
     """
     to_numbers, device = ToTensor(), default_device()
     body = body.eval().to(device).to(memory_format=torch.channels_last)

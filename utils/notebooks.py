@@ -138,7 +138,7 @@ def _execute(path: Path, notebook: NotebookNode, run: Run, on_cell: OnCell, **en
         except DeadKernelError:
             error = "The kernel died; the machine may have run out of memory."
         except TimeoutError:
-            error = f"It takes longer than {CELL_SECONDS // 60} minutes."
+            error = f"It takes longer than {CELL_SECONDS:,} seconds."
         finally:
             run.seconds = time.perf_counter() - began
         if error:

@@ -31,9 +31,9 @@ class Project:
     def here(cls, folder: Path | str = ".") -> "Project":
         """The project in `folder`. Raises `CourseError` where there is none."""
         project = cls(Path(folder).resolve())
-        if not project.pictures.is_dir():
+        if not (project.folder / APP).is_file():
             raise CourseError(
-                f"{project.folder.name} is no project (it has no folder pictures): make one with "
+                f"{project.folder.name} is no project (it has no {APP}): make one with "
                 "`course new NAME --data FOLDER`, and open the notebook in it."
             )
         return project

@@ -147,7 +147,8 @@ def _check_folder(folder: Path) -> None:
             f"Nothing can be written to {folder.parent} ({error.strerror}): make it writable, give "
             "save_model another folder, or set COURSE_HOME to one."
         ) from error
-    there = {file.name for file in folder.glob("[!.]*")}  # macOS leaves a .DS_Store everywhere
+    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    there -= {".DS_Store"}  # which macOS leaves everywhere
     if there - {MANIFEST, WEIGHTS, GRAPH} or folder.is_file():
         raise DeployError(
             f"{folder.name or folder} is not a model's folder, and would be replaced: "

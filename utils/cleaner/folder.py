@@ -140,11 +140,13 @@ class PictureFolder:
         Nothing moves yet; the choice is on the disk when this returns. A label that no picture has
         yet needs `new=True`.
         """
-        if action == "relabel":
-            self._check_label(new_label or "", new)
-        elif action not in ("keep", "discard"):
+        if action not in ("keep", "relabel", "discard"):
             raise CleanerError(f"Nothing was chosen: {action!r} is not keep, relabel or discard.")
         with self._alone() as journal:
+            if action == "relabel":
+                self._check_label(new_label or "", new)
+            else:
+                new_label = None
             labels = {picture.file: picture.label for picture in self.pictures()}
             for file in named(files):
                 if file not in labels:
@@ -224,9 +226,10 @@ class PictureFolder:
                 files = [entry for entry in entries if entry.is_symlink() or entry.is_file()]
                 files = [file for file in files if Path(file.name).suffix.lower() in SUFFIXES]
                 for file in files if label else ():
-                    stat = file.stat(follow_symlinks=file.is_file())
-                    state = stat.st_mtime_ns, stat.st_size
-                    pictures.append(Picture(within + file.name, split, label, state))
+                    with suppress(FileNotFoundError):  # another kernel has just moved it
+                        stat = file.stat(follow_symlinks=file.is_file())
+                        state = stat.st_mtime_ns, stat.st_size
+                        pictures.append(Picture(within + file.name, split, label, state))
                 if label and (files or not (below or split_of(label))):
                     labels.add(label)
         return sorted(pictures, key=lambda picture: picture.file), sorted(labels)

@@ -110,7 +110,7 @@ def out_of_fold(
         return pd.DataFrame(index=seen.index)
     known = seen["label"].isin(usual.index).to_numpy()
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
-    # not shuffled: scikit-learn before 1.8 then puts one group's labels into another's fold
+    # not shuffled: when it shuffles, scikit-learn before 1.8 takes a group's labels for another's
     folds = StratifiedGroupKFold(min(FOLDS, usual.min()))
     y, g = seen["label"][known].to_numpy(str), seen["group"][known]
     table = pd.DataFrame(np.nan, index=seen.index, columns=sorted(usual.index))

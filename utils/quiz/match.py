@@ -37,7 +37,6 @@ NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:e[-+]?\d+)?"
 SPELT = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 STEMMER = snowballstemmer.stemmer("english")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
-WORDS = yaml.load((QUESTIONS / "words.yaml").read_text(encoding="utf-8"), LOADER)
 
 
 # -- words -----------------------------------------------------------------------------------------
@@ -52,9 +51,15 @@ def stem(word: str) -> str:
 
 
 @cache
+def lists() -> dict[str, list]:
+    """The lists of words.yaml, by name."""
+    return yaml.load((QUESTIONS / "words.yaml").read_text(encoding="utf-8"), LOADER)
+
+
+@cache
 def _groups() -> dict[str, str]:
     """The stem of every word that has synonyms, and the one that stands for its group."""
-    return {stem(word): stem(group[0]) for group in WORDS["same"] for word in group}
+    return {stem(word): stem(group[0]) for group in lists()["same"] for word in group}
 
 
 @cache
@@ -62,7 +67,7 @@ def _known() -> set[str]:
     """The stems that are words, hence no typing errors."""
     texts = [path.read_text(encoding="utf-8") for path in QUESTIONS.glob("*.yaml")]
     seen = (match["word"] for text in texts for match in TOKEN.finditer(text) if match["word"])
-    return {stem(word) for word in (*seen, *WORDS["known"])} | _groups().keys()
+    return {stem(word) for word in (*seen, *lists()["known"])} | _groups().keys()
 
 
 def meaning(word: str) -> str:
@@ -125,10 +130,10 @@ def read(answer: str, vocabulary: Mapping[str, str]) -> list[Token]:
         start, end = match.span()
         word = match[0].lower().replace("’", "'").replace(",", ".")  # noqa: RUF001
         next_word = ((after and after["word"]) or "").lower()
-        denies = word in WORDS["negations"] or word.endswith("n't")
+        denies = word in lists()["negations"] or word.endswith("n't")
         if word in ("instead", "rather"):
             denies = next_word in ("of", "than")
-        if not match["word"] or word in WORDS["breaks"]:
+        if not match["word"] or word in lists()["breaks"]:
             sentence += bool(match["sentence"])
             clause += not match["colon"]  # "metric: for people" stays one clause
             # "not fast or cheap" denies both, "does not (in training) look" what it is about
@@ -138,19 +143,19 @@ def read(answer: str, vocabulary: Mapping[str, str]) -> list[Token]:
             # "No, …" and "no it can" answer the question, they deny nothing that follows; so does
             # a "no" that opens the answer to a question to which "no" is an answer.
             opens = not tokens and "no" in vocabulary
-            answers_no = word == "no" and (opens or not next_word or next_word in WORDS["small"])
+            answers_no = word == "no" and (opens or not next_word or next_word in lists()["small"])
             only = next_word in ("only", "just", "merely", "necessarily")
             reach = 0 if answers_no or only else NEGATION_REACH
             means, found = meaning(word), {meaning(word): end, "not": end}
             tokens.append(Token(word, start, end, means, found, sentence, clause))
-        elif word not in WORDS["small"]:
+        elif word not in lists()["small"]:
             word, means = _respelt(word, vocabulary)
             denied, found = reach > 0, {means: end}
             tokens.append(Token(word, start, end, means, found, sentence, clause, denied, by))
             reach -= 1
             by = False
-        by = by or word in WORDS["by"]
-        if word in WORDS["turns"] and reach < NEGATION_REACH:  # "is not good where it snows"
+        by = by or word in lists()["by"]
+        if word in lists()["turns"] and reach < NEGATION_REACH:  # "is not good where it snows"
             reach = 0
     prefixes = [word for word in vocabulary if word.endswith("*")]
     for token, after in zip_longest(tokens, tokens[1:]):
@@ -244,7 +249,7 @@ def parse(source: object) -> Pattern:
 def _phrase(text: str, source: str) -> tuple[str, ...]:
     parts = re.split(r"[\s_]+", text.strip().lower())
     for part in parts:
-        if not re.fullmatch(r"[^\W_][^\W_.'%]*(\.\d+)?\*?|%", part) or part in WORDS["small"]:
+        if not re.fullmatch(r"[^\W_][^\W_.'%]*(\.\d+)?\*?|%", part) or part in lists()["small"]:
             raise ValueError(f"'{source}' has '{part}': write words, and none that is not read")
     return tuple(part if part.endswith("*") else meaning(part) for part in parts)
 

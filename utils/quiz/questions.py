@@ -104,7 +104,7 @@ class BaseQuestion(Strict):
 
     def check(self, answer: str) -> Feedback:
         """Judge an answer."""
-        if match.plain(answer) in match.WORDS["blank"]:
+        if match.plain(answer) in match.lists()["blank"]:
             return Feedback("blank", 0.0, "Nothing answered yet.")
         return self._check(answer)
 
@@ -193,7 +193,7 @@ class ShortQuestion(BaseQuestion):
         if is_word_list(answer, tokens):
             return wrong("These are words in a row. Say it in a sentence.")
         said = match.plain(answer)
-        if any(phrase in said for phrase in match.WORDS["gives_up"]):
+        if any(phrase in said for phrase in match.lists()["gives_up"]):
             return unmatched()
         match.assign_topics(tokens, self.topics)
         ways = {idea.name: match.first_said(idea.say, tokens, idea.about) for idea in self.ideas}
@@ -260,7 +260,7 @@ class DrawQuestion(ShortQuestion):
     picture: Text  # the name of a file in data/questions/drawings, without .svg
 
     def _check(self, answer: str) -> Feedback:
-        if match.plain(answer) in match.WORDS["done"]:
+        if match.plain(answer) in match.lists()["done"]:
             return unmatched("Compare it with our picture.")
         return super()._check(answer)
 
@@ -364,7 +364,7 @@ class TaskQuestion(BaseQuestion):
     kind: Literal["task"]
 
     def _check(self, answer: str) -> Feedback:
-        if match.plain(answer) in match.WORDS["done"]:
+        if match.plain(answer) in match.lists()["done"]:
             return graded(1)
         return wrong('This is something to do; when you have, tick it or write "done".')
 
