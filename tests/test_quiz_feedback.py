@@ -300,6 +300,7 @@ def short_question(tmp_path, **fields):
         ("guess label", "guess, e.g. the label", "I can't guess. The label"),
         ("sgd > weight", "SGD changes the weights", "weights change the SGD"),
         ("sgd > weight", "weights, updated by SGD", "SGD, updated by weights"),
+        ("sgd > weight", "weights by SGD", "SGD by weights"),
         ("loss !metric", "the loss (not the metric)", "the loss is a metric"),
         ("loss bad", "not good where the loss is bad", "not bad the loss"),
         ("parameter", "parameteres", "barometer"),
