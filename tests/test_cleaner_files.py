@@ -435,6 +435,24 @@ def test_an_interrupted_step_waits_for_a_name_taken_since(kill, root):
     assert len(PictureFolder(root).apply()) == 2
 
 
+@pytest.mark.parametrize("do", ["undo", "redo"])
+def test_of_several_steps_the_killed_one_is_taken_back(kill, root, do):
+    pictures = write(root, "black/a.jpg", "black/b.jpg", "black/c.jpg")
+    for file in ("black/a.jpg", "black/b.jpg"):
+        pictures.choose(file, "discard")
+        pictures.apply()
+    if do == "redo":
+        pictures.undo()
+        pictures.undo()
+    before = on_disk(root)
+    for kill_at in count():
+        assert not kill(root, do, kill_at)
+        if on_disk(root) != before:
+            break
+    PictureFolder(root)
+    assert on_disk(root) == before
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "the disk fails")])
 @pytest.mark.parametrize("moves", [1, 2])
 def test_an_interrupted_cell_leaves_the_set_as_before(root, error, moves):
