@@ -110,6 +110,7 @@ def idea(*say):
         (GOOD | idea("(a+)+$"), "'(a+)+$' has '(a+)+$': write words"),
         (GOOD | idea("!loss"), "'!loss' names no word to look for"),
         (GOOD | idea("loss ?low"), "'loss ?low' has a '?', which says nothing unless"),
+        (GOOD | idea(), "intro-01.short.ideas.0.say: "),
         (GOOD | idea(1), "ideas.0.say.0: Value error, must be text; put it in quotes"),
         (
             GOOD | {"ideas": [{"name": "a", "say": ["loss"], "about": "c"}]},
