@@ -41,7 +41,7 @@ def test_texts_of_the_bank(text, html):
 
 def test_what_is_typed_is_shown_escaped_with_its_marks():
     question = asked()
-    feedback = Feedback("right", 1.0, "", [(0, 7, 'it "is"'), (3, 9, 'it "is"')])
+    feedback = Feedback("right", "", [(0, 7, 'it "is"'), (3, 9, 'it "is"')])
     page = show.verdict(question, HOSTILE, feedback)
     assert '<mark title="it &quot;is&quot;">&lt;script</mark>' in page
     assert '<mark title="it &quot;is&quot;">&gt;a</mark>' in page  # a letter is marked once
@@ -55,7 +55,7 @@ def test_verdicts_of_other_kinds():
     page = show.verdict(CHOICE, "a, b", CHOICE.check("a, b"))
     assert page.count("<li>") == len(CHOICE.options) - 2  # the message explains those chosen
     code = next(q for q in BANK.values() if q.kind == "code" and "```" not in q.answer)
-    page = show.verdict(code, "x < 1", Feedback("wrong", 0, ""))
+    page = show.verdict(code, "x < 1", Feedback("wrong", ""))
     assert "<pre><code>" in page and "x < 1" not in page  # it stands in the box
     draw = next(q for q in BANK.values() if q.kind == "draw")
     assert "<dt>Our picture</dt><dd><img " in show.verdict(draw, "done", draw.check("done"))

@@ -42,7 +42,6 @@ class Feedback:
     """The verdict on one answer."""
 
     outcome: Outcome
-    score: float
     message: str
     marked: Sequence[tuple[int, int, str]] = ()  # what says an idea: first and last letter, idea
     sure: bool = False  # a pattern knows the whole answer
@@ -50,18 +49,18 @@ class Feedback:
 
 def wrong(message: str) -> Feedback:
     """The verdict on an answer that has nothing right."""
-    return Feedback("wrong", 0.0, message)
+    return Feedback("wrong", message)
 
 
 def unmatched(message: str = COMPARE) -> Feedback:
     """The verdict on an answer that says nothing known, right or wrong."""
-    return Feedback("unmatched", 0.0, message)
+    return Feedback("unmatched", message)
 
 
 def graded(score: float, *reasons: str) -> Feedback:
     """The verdict on an answer that may be right in part."""
     outcome: Outcome = "right" if score >= 1 else "partial" if score > 0 else "wrong"
-    return Feedback(outcome, round(max(score, 0.0), 3), " ".join(reasons))
+    return Feedback(outcome, " ".join(reasons))
 
 
 def listing(head: str, ideas: Collection[str]) -> list[str]:
@@ -105,7 +104,7 @@ class BaseQuestion(Strict):
     def check(self, answer: str) -> Feedback:
         """Judge an answer."""
         if match.plain(answer) in match.lists()["blank"]:
-            return Feedback("blank", 0.0, "Nothing answered yet.")
+            return Feedback("blank", "Nothing answered yet.")
         return self._check(answer)
 
     def is_echo(self, tokens: Sequence[match.Token]) -> bool:
@@ -218,12 +217,12 @@ class ShortQuestion(BaseQuestion):
         if len(answer) > match.LONGEST_READ:
             advice.append(f"Only the first {match.LONGEST_READ:,} characters were read.")
         if outcome == "unmatched":
-            score, missing, advice = 0.0, [], [COMPARE, *advice]
+            missing, advice = [], [COMPARE, *advice]
         needed = outcome != "right" and self.right_at in (None, total)
         lacks = listing("Missing" if needed else "You could add", missing)
         message = " ".join([*advice, *listing("It has", found), *lacks])
         marked = sorted((*span, name) for name, (_, spans) in found.items() for span in spans)
-        return Feedback(outcome, round(score, 3), message, marked, sure)
+        return Feedback(outcome, message, marked, sure)
 
     def fit(self, said: Iterable[str]) -> float:
         """How well words with these meanings fit this question."""

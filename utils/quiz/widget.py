@@ -119,7 +119,7 @@ def _verdict(question: Question, answer: Answer, feedback: Feedback | None = Non
     """What a card shows of an answer; on another day without `feedback`."""
     if feedback is None:  # code is not run again for being looked at
         code = question.kind == "code"
-        feedback = Feedback("blank", 0.0, "") if code else question.check(answer.answer)
+        feedback = Feedback("blank", "") if code else question.check(answer.answer)
     return _outcome(answer) | {
         "answer": _as_on_the_card(question, answer),
         "message": feedback.message,
