@@ -76,6 +76,18 @@ def test_what_was_answered_is_there_again(start, shown):
     assert (drawn["answer"], drawn["outcome"]) == ("2", "right")
 
 
+def test_an_earlier_answer_is_judged_again_and_code_not_run_again(start, shown, monkeypatch):
+    ask(start, "check", id="intro-07", answer="3")
+    code = next(question for question in load_bank().values() if question.kind == "code")
+    Journal().record_answer(code.id, "x = 1", "wrong")
+    monkeypatch.setattr(type(code), "check", None)
+    widget.quiz("00_start_here")
+    assert card(shown[1][0], "intro-07")["message"] == "3 is not it."
+    widget.quiz(code.notebook)
+    drawn = card(shown[2][0], code.id)
+    assert (drawn["answer"], drawn["outcome"], drawn["message"]) == ("x = 1", "wrong", "")
+
+
 def test_wrong_answers_have_hints_and_can_be_overruled(start):
     ask(start, "check", id="intro-07", answer="3")
     assert card(start, "intro-07")["headline"] == "✗ Not yet"
