@@ -20,13 +20,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from utils.cleaner.folder import CleanerError
 from utils.cleaner.thumbs import MANY
 from utils.models import efficientnet_lite0, seen_by
 
-FOLDS = 5
+FOLDS, SEED = 5, 0
 SIZE = 160  # pixels, the side of the squares that features are taken from
 # Two pictures are nearly the same when at most NEAR of the 256 signs of their hashes differ.
 # Measured: two different pictures differ in at least 72 (bears), 80 (pets) or 96 (113 photos); of
@@ -110,9 +111,10 @@ def out_of_fold(
         return pd.DataFrame(index=seen.index)
     known = seen["label"].isin(usual.index).to_numpy()
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
-    # not shuffled: when it shuffles, scikit-learn before 1.8 takes a group's labels for another's
     folds = StratifiedGroupKFold(min(FOLDS, usual.min()))
-    y, g = seen["label"][known].to_numpy(str), seen["group"][known]
+    y, g = seen["label"][known].to_numpy(str), pd.factorize(seen["group"][known], sort=True)[0]
+    # shuffled here: scikit-learn before 1.8 then takes a group's labels for another's
+    g = np.argsort(check_random_state(SEED).permutation(g.max() + 1))[g]
     table = pd.DataFrame(np.nan, index=seen.index, columns=sorted(usual.index))
     with threadpool_limits(1):  # with more, BLAS takes 20 times as long on a matrix so small
         table.loc[known] = cross_val_predict(
