@@ -252,8 +252,9 @@ def update_course(
 
 def print_feedback(question: Question, feedback: Feedback) -> None:
     """The verdict with its reasons, then the model answer; nothing typed is read as markup."""
-    head = OUTCOMES.get(feedback.outcome, "")[2:]  # not its sign: of many, a pipe makes a "?"
-    console.print(escape(f"{head}. {feedback.message}".strip(". ") + "."))
+    # the outcome without its sign, of which many a pipe makes a "?"; a blank answer has none
+    head = f"{OUTCOMES[feedback.outcome][2:]}. " if feedback.outcome in OUTCOMES else ""
+    console.print(escape(f"{head}{feedback.message}".rstrip()))
     if feedback.outcome != "blank":
         console.print(f"\n{escape(question.answer)}", style="dim")
         console.print(f"{question.notebook}: {escape(question.section)}\n", style="dim")

@@ -61,6 +61,11 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Sequential:
     return layers.train()
 
 
+def pretrained_body() -> nn.Sequential:
+    """EfficientNet-Lite0 as it comes, without its last three layers: they pool, drop, classify."""
+    return efficientnet_lite0()[:-3].eval()
+
+
 def late_split(model: nn.Sequential) -> list[list[nn.Parameter]]:
     """What `fine_tune` trains, in two groups: the last layers of the body, and the head.
 

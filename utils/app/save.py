@@ -37,7 +37,7 @@ from utils.app.manifest import (
 )
 from utils.app.predictor import Predictor, pixels
 from utils.common import made_whole
-from utils.models import efficientnet_lite0
+from utils.models import efficientnet_lite0, pretrained_body
 
 # A manifest names an architecture; these are the names that are understood, and nothing else is.
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
@@ -46,7 +46,6 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
 }
 AGREEMENT = 1e-4  # how far a probability of the app may be from the learner's
 PASSES = 0.97  # share of the validation pictures that are within the domain's limit
-BODY = -3  # the last three layers of the pretrained network pool, drop and classify
 NEIGHBOURS = 10  # more than there are strangers among the pictures learned from, in most sets
 BATCH = 8
 PACKAGES = ("torch", "fastai", "timm", "onnx", "onnxruntime", "pillow")
@@ -79,7 +78,7 @@ class Served(nn.Module):
         `(height, width, 3)` bytes each.
         """
         super().__init__()
-        self.model, self.body = model, efficientnet_lite0()[:BODY].eval()
+        self.model, self.body = model, pretrained_body()
         self.mean, self.std = (torch.tensor(settings[n]).view(1, 3, 1, 1) for n in ("mean", "std"))
         self.neighbours = min(NEIGHBOURS, len(known))
         batches = torch.from_numpy(np.stack(known)).permute(0, 3, 1, 2).split(BATCH)

@@ -126,11 +126,13 @@ class PictureFolder:
     def pictures(self) -> list[Picture]:
         """Every picture in a class folder, by file: as fastai finds them, but not through links."""
         self.journal()
-        return self._scan()[0]
+        with refusals(self.root):
+            return self._scan()[0]
 
     def labels(self) -> list[str]:
         """The labels there are: of pictures, and of class folders that are empty."""
-        return self._scan()[1]
+        with refusals(self.root):
+            return self._scan()[1]
 
     def choose(
         self, files: Files, action: str, new_label: str | None = None, new: bool = False
@@ -143,11 +145,12 @@ class PictureFolder:
         if action not in ("keep", "relabel", "discard"):
             raise CleanerError(f"Nothing was chosen: {action!r} is not keep, relabel or discard.")
         with self._alone() as journal:
+            pictures, known = self._scan()
             if action == "relabel":
-                self._check_label(new_label or "", new)
+                check_label(new_label or "", known, new)
             else:
                 new_label = None
-            labels = {picture.file: picture.label for picture in self.pictures()}
+            labels = {picture.file: picture.label for picture in pictures}
             for file in named(files):
                 if file not in labels:
                     raise CleanerError(
@@ -208,41 +211,30 @@ class PictureFolder:
     def _scan(self) -> tuple[list[Picture], list[str]]:
         """The pictures and the labels; what is hidden is neither."""
         pictures, labels, folders = [], set(), [""]
-        with refusals(self.root):
-            while folders:
-                within = folders.pop()  # ends in a slash
-                with os.scandir(self.root / within) as found:
-                    entries = [entry for entry in found if not entry.name.startswith(".")]
-                below = [entry for entry in entries if entry.is_dir()]
-                if link := next((entry for entry in below if entry.is_symlink()), None):
-                    raise CleanerError(
-                        f"{printable(within + link.name)} is a link to another folder, whose files"
-                        " are not the set's to move: copy that folder in its place."
-                    )
-                folders += [f"{within}{entry.name}/" for entry in below]
-                *above, label = within.split("/")[:-1] or [""]
-                split = split_of(above[0]) or None if above else None
-                # a link may point nowhere; a pipe is left alone
-                files = [entry for entry in entries if entry.is_symlink() or entry.is_file()]
-                files = [file for file in files if Path(file.name).suffix.lower() in SUFFIXES]
-                for file in files if label else ():
-                    with suppress(FileNotFoundError):  # another kernel has just moved it
-                        stat = file.stat(follow_symlinks=file.is_file())
-                        state = stat.st_mtime_ns, stat.st_size
-                        pictures.append(Picture(within + file.name, split, label, state))
-                if label and (files or not (below or split_of(label))):
-                    labels.add(label)
+        while folders:
+            within = folders.pop()  # ends in a slash
+            with os.scandir(self.root / within) as found:
+                entries = [entry for entry in found if not entry.name.startswith(".")]
+            below = [entry for entry in entries if entry.is_dir()]
+            if link := next((entry for entry in below if entry.is_symlink()), None):
+                raise CleanerError(
+                    f"{printable(within + link.name)} is a link to another folder, whose files"
+                    " are not the set's to move: copy that folder in its place."
+                )
+            folders += [f"{within}{entry.name}/" for entry in below]
+            *above, label = within.split("/")[:-1] or [""]
+            split = split_of(above[0]) or None if above else None
+            # a link may point nowhere; a pipe is left alone
+            files = [entry for entry in entries if entry.is_symlink() or entry.is_file()]
+            files = [file for file in files if Path(file.name).suffix.lower() in SUFFIXES]
+            for file in files if label else ():
+                with suppress(FileNotFoundError):  # another kernel has just moved it
+                    stat = file.stat(follow_symlinks=file.is_file())
+                    state = stat.st_mtime_ns, stat.st_size
+                    pictures.append(Picture(within + file.name, split, label, state))
+            if label and (files or not (below or split_of(label))):
+                labels.add(label)
         return sorted(pictures, key=lambda picture: picture.file), sorted(labels)
-
-    def _check_label(self, label: str, new: bool) -> None:
-        labels = self.labels()
-        alike = [known for known in labels if folded(known) == folded(label)]
-        possible = new and not alike and not re.search(r"^$|^\.|[/\\\0]", label)
-        if label not in labels and not possible:
-            raise CleanerError(
-                f"{label!r} is none of the labels ({listed(alike or labels, most=50)}). A new one"
-                " needs new_label=True, and must be a name that a folder can have."
-            )
 
     def _free(self, change: Change, taken: dict[Path, set[str]]) -> str:
         """Its new name, which no file has and none in `taken`, also where case is ignored."""
@@ -362,6 +354,17 @@ def move(source: Path, target: Path) -> None:
     if os.path.lexists(target):  # the lock keeps other kernels out, not other programs
         raise CleanerError(f"{printable(target)} is taken by another file now; move that file away")
     source.rename(target)
+
+
+def check_label(label: str, labels: list[str], new: bool) -> None:
+    """Raise `CleanerError` for a label that is none of `labels`, nor a `new` one that may be."""
+    alike = [known for known in labels if folded(known) == folded(label)]
+    possible = new and not alike and not re.search(r"^$|^\.|[/\\\0]", label)
+    if label not in labels and not possible:
+        raise CleanerError(
+            f"{label!r} is none of the labels ({listed(alike or labels, most=50)}). A new one"
+            " needs new_label=True, and must be a name that a folder can have."
+        )
 
 
 def named(files: Files) -> list[str]:

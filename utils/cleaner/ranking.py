@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from utils.cleaner.folder import CleanerError
 from utils.cleaner.thumbs import MANY
-from utils.models import efficientnet_lite0, seen_by
+from utils.models import pretrained_body, seen_by
 
 FOLDS, SEED = 5, 0
 SIZE = 160  # pixels, the side of the squares that features are taken from
@@ -91,8 +91,7 @@ def features(thumbnails: tuple[bytes, ...]) -> np.ndarray:
     """
     many = len(thumbnails) > MANY
     shown = progress_bar(thumbnails, leave=False) if many else thumbnails
-    body = efficientnet_lite0()[:-3]  # without what pools, drops and classifies
-    return seen_by(body, shown, Resize(SIZE, ResizeMethod.Squish)).numpy()
+    return seen_by(pretrained_body(), shown, Resize(SIZE, ResizeMethod.Squish)).numpy()
 
 
 def out_of_fold(

@@ -11,15 +11,16 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from fastai.vision.all import L, Learner, Resize, create_body, get_image_files, show_images
+from fastai.vision.all import L, Learner, Resize, get_image_files, show_images
 from matplotlib.colors import to_rgba_array
 from matplotlib.patches import Patch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from utils.data import dataset, dataset_or_sample, resolve_source
-from utils.models import efficientnet_lite0, seen_by
+from utils.models import pretrained_body, seen_by
 
+BODY = cache(pretrained_body)  # made once
 CUT = -9  # what is left of the body ends at an eighth of the picture's size, with 40 channels
 COLOURS = to_rgba_array(["#D55E00", "#0072B2", "#F0E442", "#CC79A7", "#D9D9D9", "#009E73",
                          "#56B4E9", "#000000", "#8C8C8C"])  # fmt: skip
@@ -75,15 +76,10 @@ def close_up(picture: Path, region: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8)).crop(box)
 
 
-@cache
-def _whole_body() -> nn.Sequential:
-    return create_body(efficientnet_lite0())
-
-
 def features(pictures: Iterable[Image.Image]) -> np.ndarray:
     """What the pretrained body gives for pictures of any size: 1,280 numbers for each."""
     way = Resize(128, "squish", resamples=(Image.Resampling.BICUBIC, 0))
-    return seen_by(_whole_body(), pictures, way).numpy()
+    return seen_by(BODY(), pictures, way).numpy()
 
 
 def everybody_and_every_film(learn: Learner, path: Path) -> pd.DataFrame:
